@@ -1,0 +1,7 @@
+//! The compiler of caapc: ContainerAdmissionPolicy text in, verified program out.
+//!
+//! No I/O and no clock. The phases, in order: `yaml` and `policy` (parse), `check`, `lower`,
+//! `automata`, `link`; then `caapc_vm::verify` is the only door to a program.
+#![forbid(unsafe_code)]
+
+pub mod hir;

@@ -1,0 +1,127 @@
+//! What every subcommand shares: exit codes, failures, reading and writing.
+//!
+//! Results go to standard output, everything else to standard error.
+
+use std::fmt;
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+
+/// The largest file that is read, in bytes; policies, workloads and lists of them.
+pub const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// How a command ended when it did its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all is well.
+    Fine,
+    /// 1: something was rejected, differs, or a case failed.
+    Rejected,
+}
+
+/// How a command ended when it could not do its work. The text is one clear sentence.
+#[derive(Debug)]
+pub enum Failure {
+    /// 2: the input or the usage is wrong.
+    Input(String),
+    /// 3: the environment is: a cluster that does not answer, a disk that is full.
+    Environment(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(text) | Self::Environment(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Whether colours are wanted on standard output: a terminal, and `NO_COLOR` unset or empty.
+pub fn colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::stdout().is_terminal()
+}
+
+/// Where results go. A closed pipe ends the program quietly, as users of `head` expect.
+pub struct Out {
+    inner: Box<dyn Write>,
+}
+
+impl Out {
+    /// Standard output, buffered.
+    pub fn stdout() -> Self {
+        Self { inner: Box::new(std::io::BufWriter::new(std::io::stdout())) }
+    }
+
+    /// Writes text as it is.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.inner.write_all(text.as_bytes()).map_err(write_failed)
+    }
+
+    /// Writes text and a newline.
+    pub fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.text(text)?;
+        self.text("\n")
+    }
+
+    /// Writes bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.inner.write_all(bytes).map_err(write_failed)
+    }
+
+    /// Hands everything to the system.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.inner.flush().map_err(write_failed)
+    }
+}
+
+fn write_failed(error: std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    Failure::Environment(format!("cannot write to standard output: {error}"))
+}
+
+/// Reads a text file, or standard input for `-`, up to [`FILE_BYTES_MAX`].
+///
+/// # Errors
+/// [`Failure::Input`] if it is missing, too large, or not UTF-8 (with the line and column).
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read_bytes(path, FILE_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..at];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let column = at - before.iter().rposition(|&byte| byte == b'\n').map_or(0, |n| n + 1) + 1;
+        Failure::Input(format!(
+            "{}:{line}:{column}: this byte is not UTF-8; save the file as UTF-8",
+            path_name(path)
+        ))
+    })
+}
+
+/// Reads a file, or standard input for `-`, up to a number of bytes.
+///
+/// # Errors
+/// [`Failure::Input`] if it is missing or larger than `bytes_max`.
+pub fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let name = path_name(path);
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Failure::Input(format!("{name}: cannot be read: {error}")))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Failure::Input(format!(
+            "{name}: larger than {} MiB, the limit for one file; split it",
+            bytes_max >> 20
+        )));
+    }
+    Ok(bytes)
+}
+
+/// The name a user knows a file by.
+pub fn path_name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}

@@ -1,0 +1,47 @@
+//! The command line: one file for each subcommand, and the dispatch.
+//!
+//! Exit codes: 0 fine, 1 rejected, differs or a case failed, 2 bad input or usage, 3 environment.
+
+pub mod completions;
+pub mod io;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::io::{Exit, Failure, Out};
+
+/// Decides container images by ContainerAdmissionPolicy: compile, test, explain and enforce.
+#[derive(Debug, Parser)]
+#[command(name = "caapc", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = Out::stdout();
+    let result: Result<Exit, Failure> = match cli.command {
+        Command::Completions(args) => completions::completions(args, &mut out),
+        Command::Man(args) => completions::man(args, &mut out),
+    };
+    match result.and_then(|exit| out.flush().map(|()| exit)) {
+        Ok(Exit::Fine) => ExitCode::SUCCESS,
+        Ok(Exit::Rejected) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("caapc: {failure}");
+            ExitCode::from(match failure {
+                Failure::Input(_) => 2,
+                Failure::Environment(_) => 3,
+            })
+        }
+    }
+}

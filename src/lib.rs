@@ -1,0 +1,8 @@
+//! caapc: a container admission controller for Kubernetes.
+//!
+//! The edge of the product: Kubernetes, HTTP and files. What a policy means lives in
+//! `caapc-compiler`, what decides an image in `caapc-vm`. Start at `cli`.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod scan;
