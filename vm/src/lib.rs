@@ -5,3 +5,4 @@
 
 pub mod facts;
 pub mod matcher;
+pub mod wire;
