@@ -4,5 +4,11 @@
 #![forbid(unsafe_code)]
 
 pub mod facts;
+mod index;
+pub mod isa;
 pub mod matcher;
+pub mod program;
+pub mod run;
+pub mod time;
+pub mod verify;
 pub mod wire;
