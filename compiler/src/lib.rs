@@ -5,4 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod hir;
+pub mod policy;
 pub mod selector;

@@ -110,7 +110,12 @@ impl Index {
     }
 
     /// The policies filed under a label of a request, `value` being its number if it has one.
-    pub(crate) fn candidates(&self, space: Space, key: u32, value: Option<u32>) -> (&[u32], &[u32]) {
+    pub(crate) fn candidates(
+        &self,
+        space: Space,
+        key: u32,
+        value: Option<u32>,
+    ) -> (&[u32], &[u32]) {
         let exact = value.map_or(&[][..], |value| self.place(Place { space, key, value }));
         (exact, self.place(Place { space, key, value: ANY }))
     }
@@ -121,7 +126,8 @@ impl Index {
     }
 
     fn place(&self, place: Place) -> &[u32] {
-        let found = self.places.find(hash_place(place), |number| self.place_keys[number as usize] == place);
+        let found =
+            self.places.find(hash_place(place), |number| self.place_keys[number as usize] == place);
         found.map_or(&[], |number| {
             let (start, end) = self.ranges[number as usize];
             &self.lists[start as usize..end as usize]
@@ -167,7 +173,8 @@ fn file(draft: &Draft, select: &[Inst], start: usize) -> Filing {
     keys.truncate(FILED_KEYS_MAX);
     let mut options = Vec::new();
     for (space, key) in keys {
-        let mut possible = |assumed| can_apply(draft, select, start, Some((space, key, assumed)), &mut reached);
+        let mut possible =
+            |assumed| can_apply(draft, select, start, Some((space, key, assumed)), &mut reached);
         if possible(Assumed::Missing) {
             continue;
         }

@@ -248,8 +248,22 @@ impl Inst {
     pub const fn to_bytes(self) -> [u8; INST_BYTES] {
         let (a, b, to) = (self.a.to_le_bytes(), self.b.to_le_bytes(), self.to.to_le_bytes());
         [
-            self.op as u8, self.sense as u8, 0, 0, a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3],
-            to[0], to[1], to[2], to[3],
+            self.op as u8,
+            self.sense as u8,
+            0,
+            0,
+            a[0],
+            a[1],
+            a[2],
+            a[3],
+            b[0],
+            b[1],
+            b[2],
+            b[3],
+            to[0],
+            to[1],
+            to[2],
+            to[3],
         ]
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! No I/O, no clock, no allocation while running.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 pub mod facts;
 mod index;

@@ -71,7 +71,10 @@ impl Strings {
         let mut start = 0;
         for &end in &ends {
             if end < start || !text.is_char_boundary(end as usize) {
-                return Err(Fault::new(what, format!("a string ends at {end}, which is no place for it")));
+                return Err(Fault::new(
+                    what,
+                    format!("a string ends at {end}, which is no place for it"),
+                ));
             }
             start = end;
         }
@@ -220,7 +223,13 @@ impl RuleRow {
     pub fn statuses(&self) -> u8 {
         match self.status {
             None => 0xf,
-            Some((mask, none_of)) => if none_of { !mask & 0xf } else { mask },
+            Some((mask, none_of)) => {
+                if none_of {
+                    !mask & 0xf
+                } else {
+                    mask
+                }
+            }
         }
     }
 }
@@ -328,15 +337,20 @@ impl std::fmt::Display for RuleInfo<'_> {
         }
         if let Some((mask, none_of)) = self.statuses() {
             write!(f, "{and}imageScanStatus {}", membership(none_of))?;
-            let words = crate::facts::ScanStatus::ALL.into_iter().filter(|status| mask & status.bit() != 0);
+            let words =
+                crate::facts::ScanStatus::ALL.into_iter().filter(|status| mask & status.bit() != 0);
             for (nth, status) in words.enumerate() {
                 write!(f, "{} {}", if nth == 0 { "" } else { "," }, status.word())?;
             }
             and = " and ";
         }
         match self.age() {
-            Some((comparison, Age::Span(span))) => write!(f, "{and}imageLastScan {comparison} {span}"),
-            Some((comparison, Age::At(time))) => write!(f, "{and}imageLastScan {comparison} {time}"),
+            Some((comparison, Age::Span(span))) => {
+                write!(f, "{and}imageLastScan {comparison} {span}")
+            }
+            Some((comparison, Age::At(time))) => {
+                write!(f, "{and}imageLastScan {comparison} {time}")
+            }
             None if and.is_empty() => f.write_str("every image"),
             None => Ok(()),
         }
@@ -351,7 +365,12 @@ impl Program {
     /// The program of no policies: every image passes.
     pub fn empty() -> Self {
         let draft = Draft { code: vec![Inst::plain(Op::First, 0)], ..Draft::default() };
-        let derived = Derived { linked_end: 1, first_rules: vec![0], keeps: vec![None], ..Derived::default() };
+        let derived = Derived {
+            linked_end: 1,
+            first_rules: vec![0],
+            keeps: vec![None],
+            ..Derived::default()
+        };
         Self { draft, derived }
     }
 

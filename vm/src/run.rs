@@ -3,7 +3,10 @@
 //! Nothing here allocates, waits, fails or looks at a clock. [`select`] runs once for a request,
 //! then [`run`] once for each image; both use the same [`Scratch`], which grows only when it
 //! meets another program. [`walk`] runs the same rules one by one, for traces and as a check.
-#![expect(clippy::indexing_slicing, reason = "INVARIANT (in bounds): verification checked every operand")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "INVARIANT (in bounds): verification checked every operand"
+)]
 
 use crate::facts::{ImageFacts, RequestFacts, Timestamp};
 use crate::index::Space;
@@ -100,7 +103,8 @@ impl Scratch {
         }
         self.touched.clear();
         self.touched.reserve(2 * labels);
-        for bits in [&mut self.active, &mut self.marked, &mut self.marked_canonical, &mut self.left] {
+        for bits in [&mut self.active, &mut self.marked, &mut self.marked_canonical, &mut self.left]
+        {
             bits.clear();
             bits.resize(words, 0);
         }
@@ -247,7 +251,11 @@ fn label_test(program: &Program, scratch: &Scratch, facts: &RequestFacts<'_>, in
         Op::LabelIn | Op::NsLabelIn => {
             let set = program.draft.sets.at(inst.b);
             // PERF: real sets hold a handful of values; a scan beats a search there.
-            if set.len() <= 8 { set.contains(&slot.value) } else { set.binary_search(&slot.value).is_ok() }
+            if set.len() <= 8 {
+                set.contains(&slot.value)
+            } else {
+                set.binary_search(&slot.value).is_ok()
+            }
         }
         Op::LabelPrefix | Op::NsLabelPrefix => value().starts_with(operand()),
         Op::LabelSuffix | Op::NsLabelSuffix => value().ends_with(operand()),
@@ -364,12 +372,18 @@ fn first(program: &Program, scratch: &Scratch, image: &ImageFacts<'_>) -> Verdic
 }
 
 /// An image never scanned is older than every bound (spec: policy, "imageLastScan").
-fn age_test(program: &Program, scratch: &Scratch, image: &ImageFacts<'_>, op: Op, operand: u32) -> bool {
+fn age_test(
+    program: &Program,
+    scratch: &Scratch,
+    image: &ImageFacts<'_>,
+    op: Op,
+    operand: u32,
+) -> bool {
     let operand = operand as usize;
     match op {
-        Op::ScanAfter => {
-            image.last_scan.is_some_and(|scan| scan > scratch.bounds[operand] && scan <= scratch.latest)
-        }
+        Op::ScanAfter => image
+            .last_scan
+            .is_some_and(|scan| scan > scratch.bounds[operand] && scan <= scratch.latest),
         Op::ScanBefore => image.last_scan.is_none_or(|scan| scan < scratch.bounds[operand]),
         Op::ScanSince => image.last_scan.is_some_and(|scan| scan > program.draft.instants[operand]),
         _ => image.last_scan.is_none_or(|scan| scan < program.draft.instants[operand]),
@@ -465,7 +479,13 @@ fn walk_rules(
 
 /// Whether the patterns of a rule match, so that the rule's own test goes the way the rule asks
 /// when the path has two forms.
-fn path_test(program: &Program, scratch: &Scratch, image: &ImageFacts<'_>, rule: usize, none_of: bool) -> bool {
+fn path_test(
+    program: &Program,
+    scratch: &Scratch,
+    image: &ImageFacts<'_>,
+    rule: usize,
+    none_of: bool,
+) -> bool {
     let bit = |marked: &[u64]| marked[rule / 64] >> (rule % 64) & 1 == 1;
     let written = bit(&scratch.marked) != none_of;
     let Some(_) = canonical(image) else { return written != none_of };

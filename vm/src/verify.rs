@@ -73,7 +73,10 @@ fn check_pools(draft: &Draft) -> Result<(), Fault> {
         return Err(Fault::new("paths", "a pattern outside the text pool"));
     }
     for row in &draft.policies {
-        if row.name >= texts || row.selectors >= texts || row.broken.is_some_and(|text| text >= texts) {
+        if row.name >= texts
+            || row.selectors >= texts
+            || row.broken.is_some_and(|text| text >= texts)
+        {
             return Err(Fault::new("policies", "a name outside the text pool"));
         }
     }
@@ -199,7 +202,9 @@ impl RuleReader<'_> {
             let inst = &self.draft.code[pc];
             check_operands(self.draft, pc, inst)?;
             match inst.op {
-                Op::PathMatch if row.path.is_none() && row.status.is_none() && row.age.is_none() => {
+                Op::PathMatch
+                    if row.path.is_none() && row.status.is_none() && row.age.is_none() =>
+                {
                     if inst.a != self.paths {
                         return Err(fault(pc, "patterns that are not this rule's own"));
                     }
@@ -224,7 +229,12 @@ impl RuleReader<'_> {
                     row.action = if inst.op == Op::Allow { Action::Allow } else { Action::Reject };
                     return Ok((row, pc + 1));
                 }
-                _ => return Err(fault(pc, "a rule is a path, a status and an age test, then its end")),
+                _ => {
+                    return Err(fault(
+                        pc,
+                        "a rule is a path, a status and an age test, then its end",
+                    ));
+                }
             }
             check_branch(pc, inst, body)?;
             if leaves.is_some_and(|to| to != inst.to as usize) {
