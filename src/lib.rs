@@ -4,6 +4,8 @@
 //! `caapc-compiler`, what decides an image in `caapc-vm`. Start at `cli`.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod cli;
+pub mod namespaces;
 pub mod reference;
 pub mod scan;

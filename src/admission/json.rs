@@ -1,0 +1,606 @@
+//! A reader of JSON text that allocates nothing: one strict check, then a cursor.
+//!
+//! Not a general JSON library: there is no tree and no number is ever read. serde_json stands
+//! beside it in tests and in the fuzz target as the judge of what is well-formed; it does not
+//! serve here because skipping a nested value makes it allocate a stack, and an escaped string
+//! a scratch buffer. Start at [`check`], then [`Cursor`].
+
+use bumpalo::Bump;
+
+/// The deepest nesting of lists and objects in one review, skipped fields included.
+pub const DEPTH_MAX: usize = 1024;
+
+/// The text of exactly one well-formed JSON value, made only by [`check`] and [`Cursor::skip`].
+///
+/// INVARIANT (well formed): a [`Cursor`] over it meets no syntax fault. Nothing panics or loops
+/// if that were broken; the cursor would only see fewer fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<'b>(&'b str);
+
+impl<'b> Json<'b> {
+    /// The text itself.
+    pub fn text(self) -> &'b str {
+        self.0
+    }
+}
+
+/// Where a text stops being JSON, and what was expected there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Byte offset into the text.
+    pub at: usize,
+    /// What would have been right, as words for a person.
+    pub expected: &'static str,
+}
+
+/// What kind of value stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`, which Kubernetes reads as an absent field.
+    Null,
+    /// `true` or `false`.
+    Truth,
+    /// A number.
+    Number,
+    /// A string.
+    Text,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+}
+
+impl Kind {
+    /// The kind with its article, for messages.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Truth => "a boolean",
+            Self::Number => "a number",
+            Self::Text => "a string",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
+
+/// A string as it stands in the text, without its quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct RawText<'b> {
+    raw: &'b str,
+    escaped: bool,
+}
+
+impl<'b> RawText<'b> {
+    /// The string it stands for: borrowed from the text, or unescaped into the arena.
+    /// A lone surrogate becomes U+FFFD, as the API server itself reads it.
+    pub fn resolve<'a>(self, arena: &'a Bump) -> &'a str
+    where
+        'b: 'a,
+    {
+        if self.escaped { unescape(self.raw, arena) } else { self.raw }
+    }
+}
+
+/// Checks that a text is one JSON value and nothing else, by the rules of RFC 8259.
+///
+/// # Errors
+/// The first fault, with its offset; also nesting beyond [`DEPTH_MAX`].
+pub fn check(text: &str) -> Result<Json<'_>, SyntaxError> {
+    let mut checker = Checker { bytes: text.as_bytes(), at: 0, depth: 0, objects: [0; _] };
+    checker.document()?;
+    Ok(Json(text))
+}
+
+struct Checker<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    depth: usize,
+    /// One bit for each open bracket: set for an object.
+    objects: [u64; DEPTH_MAX / 64],
+}
+
+impl Checker<'_> {
+    fn document(&mut self) -> Result<(), SyntaxError> {
+        loop {
+            self.value()?;
+            loop {
+                self.blank();
+                if self.depth == 0 {
+                    return if self.at == self.bytes.len() {
+                        Ok(())
+                    } else {
+                        self.fault("the end of the text")
+                    };
+                }
+                let in_object = self.top_is_object();
+                match (in_object, self.peek()) {
+                    (_, Some(b',')) => {
+                        self.at += 1;
+                        if in_object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    (true, Some(b'}')) | (false, Some(b']')) => {
+                        self.at += 1;
+                        self.depth -= 1;
+                    }
+                    (true, _) => return self.fault("`,` or `}`"),
+                    (false, _) => return self.fault("`,` or `]`"),
+                }
+            }
+        }
+    }
+
+    /// Passes one scalar, an empty list or object, or the opening of a value up to where its
+    /// first inner value starts.
+    fn value(&mut self) -> Result<(), SyntaxError> {
+        loop {
+            self.blank();
+            match self.peek() {
+                Some(b'"') => return self.string(),
+                Some(b'{') => {
+                    self.open(true)?;
+                    if self.close_if_empty(b'}') {
+                        return Ok(());
+                    }
+                    self.key()?;
+                }
+                Some(b'[') => {
+                    self.open(false)?;
+                    if self.close_if_empty(b']') {
+                        return Ok(());
+                    }
+                }
+                Some(b't') => return self.literal(b"true"),
+                Some(b'f') => return self.literal(b"false"),
+                Some(b'n') => return self.literal(b"null"),
+                Some(b'-' | b'0'..=b'9') => return self.number(),
+                _ => return self.fault("a value"),
+            }
+        }
+    }
+
+    fn open(&mut self, object: bool) -> Result<(), SyntaxError> {
+        let (word, bit) = (self.depth / 64, 1_u64 << (self.depth % 64));
+        let Some(slot) = self.objects.get_mut(word) else {
+            return self.fault("at most 1024 levels of nesting");
+        };
+        if object {
+            *slot |= bit;
+        } else {
+            *slot &= !bit;
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn close_if_empty(&mut self, closer: u8) -> bool {
+        self.blank();
+        let empty = self.peek() == Some(closer);
+        if empty {
+            self.at += 1;
+            self.depth -= 1;
+        }
+        empty
+    }
+
+    fn top_is_object(&self) -> bool {
+        let top = self.depth.saturating_sub(1);
+        self.objects.get(top / 64).is_some_and(|word| word >> (top % 64) & 1 == 1)
+    }
+
+    fn key(&mut self) -> Result<(), SyntaxError> {
+        self.blank();
+        if self.peek() != Some(b'"') {
+            return self.fault("a field name in double quotes");
+        }
+        self.string()?;
+        self.blank();
+        if self.peek() != Some(b':') {
+            return self.fault("`:`");
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), SyntaxError> {
+        self.at += 1;
+        loop {
+            self.at = special(self.bytes, self.at);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return self.fault("no control character inside a string"),
+                None => return self.fault("the closing `\"` of a string"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), SyntaxError> {
+        self.at += 1;
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        return self.fault("four hexadecimal digits after `\\u`");
+                    }
+                    self.at += 1;
+                }
+            }
+            _ => return self.fault("a JSON escape after `\\`"),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), SyntaxError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return self.fault("a digit"),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.one_digit_or_more()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.one_digit_or_more()?;
+        }
+        Ok(())
+    }
+
+    fn one_digit_or_more(&mut self) -> Result<(), SyntaxError> {
+        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            return self.fault("a digit");
+        }
+        self.digits();
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), SyntaxError> {
+        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            self.at += word.len();
+            return Ok(());
+        }
+        self.fault("a value")
+    }
+
+    fn blank(&mut self) {
+        self.at = after_blank(self.bytes, self.at);
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn fault<T>(&self, expected: &'static str) -> Result<T, SyntaxError> {
+        Err(SyntaxError { at: self.at, expected })
+    }
+}
+
+/// A place in well-formed JSON text, moving forward only.
+#[derive(Clone, Debug)]
+pub struct Cursor<'b> {
+    text: &'b str,
+    at: usize,
+}
+
+impl<'b> Cursor<'b> {
+    /// Stands before a value.
+    pub fn new(json: Json<'b>) -> Self {
+        Self { text: json.0, at: 0 }
+    }
+
+    /// The kind of the value it stands before.
+    pub fn kind(&mut self) -> Kind {
+        self.blank();
+        match self.peek() {
+            Some(b'"') => Kind::Text,
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::List,
+            Some(b't' | b'f') => Kind::Truth,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            _ => Kind::Null,
+        }
+    }
+
+    /// Steps into the list or object it stands before.
+    pub fn enter(&mut self) {
+        self.blank();
+        self.at += 1;
+    }
+
+    /// Inside an object: the next field's name, standing before its value afterwards.
+    /// `None` when the object is over, standing behind it.
+    pub fn key(&mut self) -> Option<RawText<'b>> {
+        if !self.next_or_close(b'}') {
+            return None;
+        }
+        let key = self.string();
+        self.blank();
+        self.at += 1;
+        Some(key)
+    }
+
+    /// Inside a list: whether another item follows, standing before it afterwards.
+    /// `false` when the list is over, standing behind it.
+    pub fn item(&mut self) -> bool {
+        self.next_or_close(b']')
+    }
+
+    /// Passes the string it stands before.
+    pub fn string(&mut self) -> RawText<'b> {
+        self.blank();
+        let start = self.at + 1;
+        let (end, escaped) = string_end(self.text.as_bytes(), start);
+        self.at = end + 1;
+        RawText { raw: self.text.get(start..end).unwrap_or_default(), escaped }
+    }
+
+    /// Passes the boolean it stands before.
+    pub fn truth(&mut self) -> bool {
+        self.blank();
+        let truth = self.peek() == Some(b't');
+        self.skip();
+        truth
+    }
+
+    /// Passes the value it stands before, whatever it is, and gives its text.
+    pub fn skip(&mut self) -> Json<'b> {
+        self.blank();
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let (mut at, mut depth) = (start, 0_usize);
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => at = string_end(bytes, at + 1).0,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => break,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 && matches!(byte, b'"' | b'}' | b']') {
+                break;
+            }
+        }
+        self.at = at;
+        Json(self.text.get(start..at).unwrap_or("null"))
+    }
+
+    /// Passes a comma and stands before what follows, or passes the closing bracket.
+    fn next_or_close(&mut self, closer: u8) -> bool {
+        self.blank();
+        if self.peek() == Some(b',') {
+            self.at += 1;
+            self.blank();
+        }
+        match self.peek() {
+            None => false,
+            Some(byte) if byte == closer => {
+                self.at += 1;
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
+    fn blank(&mut self) {
+        self.at = after_blank(self.text.as_bytes(), self.at);
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+}
+
+/// Where the string that starts at `at` ends (its closing quote), and whether it has escapes.
+fn string_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
+    let mut escaped = false;
+    loop {
+        at = special(bytes, at);
+        match bytes.get(at) {
+            Some(b'\\') => {
+                escaped = true;
+                at += 2;
+            }
+            Some(b'"') => return (at, escaped),
+            Some(_) => at += 1,
+            None => return (bytes.len(), escaped),
+        }
+    }
+}
+
+fn after_blank(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// The offset of the next quote, backslash or control character, or the end.
+fn special(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // PERF: eight bytes at a time. Each term has the high bit of a byte set where the byte is
+    // zero after the exclusive or (or below 0x20); the lowest such bit is exact.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero(word ^ (ONES * u64::from(b'"')))
+            | zero(word ^ (ONES * u64::from(b'\\')))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH);
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(byte) = bytes.get(at) {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Unescapes into the arena. An unescaped string is never longer than its escaped form.
+fn unescape<'a>(raw: &str, arena: &'a Bump) -> &'a str {
+    let mut text = bumpalo::collections::String::with_capacity_in(raw.len(), arena);
+    let mut rest = raw;
+    while let Some(slash) = rest.find('\\') {
+        let (before, escape) = rest.split_at(slash);
+        text.push_str(before);
+        let code = escape.as_bytes().get(1).copied().unwrap_or(b'\\');
+        let (character, length) = match code {
+            b'u' => unicode(escape),
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            other => (char::from(other), 2),
+        };
+        text.push(character);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    text.push_str(rest);
+    text.into_bump_str()
+}
+
+/// Reads `\uXXXX`, and the second half of a surrogate pair: the character and its length here.
+fn unicode(escape: &str) -> (char, usize) {
+    let unit = |at: usize| {
+        let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let lone = (char::REPLACEMENT_CHARACTER, 6);
+    match (unit(0), unit(6)) {
+        (Some(high @ 0xd800..0xdc00), Some(low @ 0xdc00..0xe000)) => {
+            let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+        }
+        (Some(code), _) => char::from_u32(code).map_or(lone, |character| (character, 6)),
+        (None, _) => lone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// serde_json judges; only its own recursion limit is set aside.
+    #[track_caller]
+    fn agrees(text: &str) {
+        let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text);
+        assert_eq!(check(text).is_ok(), theirs.is_ok(), "{text:?}: {theirs:?}");
+    }
+
+    #[test]
+    fn accepts_and_refuses_what_serde_json_does() {
+        let cases = "| |null|nul|true|truex|false|0|-0|-|01|1.|1.5|1e5|1e|1E+3|1e+|.5|+1|\"a\"|\"a|\
+            \"\\u12\"|\"\\u12g4\"|\"\\ud800\"|\"\\x\"|\"\u{1}\"|\"tab\there\"|\"0123456789\\\"\"|\
+            []|[|]|[1,]|[1 2]|[,]|{}|{|}|{\"a\"}|{\"a\":}|{\"a\":1,}|{a:1}|{\"a\":1 \"b\":2}|\
+            {\"a\":[{\"b\":{}}]}|[}|{]|[[[]]|null null|\u{feff}null|[1]x|\"é\u{7f}\"|\
+            {\"a\":1,\"a\":2}| \t\r\n[ 1 , 2 ] ";
+        for text in cases.split('|') {
+            agrees(text);
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(check(&nested(DEPTH_MAX)).is_ok());
+        let error = check(&nested(DEPTH_MAX + 1)).unwrap_err();
+        assert_eq!(error.at, DEPTH_MAX);
+        assert_eq!(error.expected, format!("at most {DEPTH_MAX} levels of nesting"));
+        assert!(check(&"[".repeat(10_000_000)).is_err());
+    }
+
+    #[test]
+    fn strings_are_borrowed_unless_escaped() {
+        let arena = Bump::new();
+        let resolve =
+            |text: &'static str| Cursor::new(check(text).unwrap()).string().resolve(&arena);
+        assert_eq!(resolve(r#""plain é""#), "plain é");
+        assert_eq!(resolve(r#""\"\\\/\b\f\n\r\t""#), "\"\\/\u{8}\u{c}\n\r\t");
+        assert_eq!(
+            resolve(r#""\u0041\u00e9\ud83d\ude00 \ud800x \udc00""#),
+            "Aé😀 \u{fffd}x \u{fffd}"
+        );
+        assert_eq!(resolve(r#""\ud83d\u0041""#), "\u{fffd}A");
+    }
+
+    #[test]
+    fn a_cursor_walks_and_skips() {
+        let arena = Bump::new();
+        let json = check(r#" { "a" : [1, "x]", {"y":"}"}, null] , "b":true,"c":"t","d":-1.5e3 } "#)
+            .unwrap();
+        let mut cursor = Cursor::new(json);
+        assert_eq!(cursor.kind(), Kind::Object);
+        cursor.enter();
+        assert_eq!(cursor.key().unwrap().resolve(&arena), "a");
+        let list = cursor.skip();
+        assert_eq!(list.text(), r#"[1, "x]", {"y":"}"}, null]"#);
+        assert_eq!(cursor.key().unwrap().resolve(&arena), "b");
+        assert!(cursor.truth());
+        assert_eq!(cursor.key().unwrap().resolve(&arena), "c");
+        assert_eq!(cursor.string().resolve(&arena), "t");
+        assert_eq!(cursor.key().unwrap().resolve(&arena), "d");
+        assert_eq!(cursor.kind(), Kind::Number);
+        assert_eq!(cursor.skip().text(), "-1.5e3");
+        assert!(cursor.key().is_none());
+
+        let mut items = Cursor::new(list);
+        items.enter();
+        let mut kinds = Vec::new();
+        while items.item() {
+            kinds.push(items.kind());
+            items.skip();
+        }
+        assert_eq!(kinds, [Kind::Number, Kind::Text, Kind::Object, Kind::Null]);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_on_near_json(text in r#"[\[\]{}:,"\\ue0-9a-f.\-+ tn\x01é]{0,24}"#) {
+            agrees(&text);
+        }
+
+        #[test]
+        fn special_finds_the_first(bytes in proptest::collection::vec(any::<u8>(), 0..40), at in 0_usize..40) {
+            let plain = (at..bytes.len()).find(|&at| matches!(bytes[at], b'"' | b'\\' | 0..0x20));
+            prop_assert_eq!(special(&bytes, at), plain.unwrap_or(bytes.len().max(at)));
+        }
+
+        #[test]
+        fn every_string_survives_a_round_trip(text in any::<String>()) {
+            let arena = Bump::new();
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(Cursor::new(check(&json).unwrap()).string().resolve(&arena), text);
+        }
+    }
+}
