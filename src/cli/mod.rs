@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 fine, 1 rejected, differs or a case failed, 2 bad input or usage, 3 environment.
 
+pub mod batch;
 pub mod completions;
 pub mod io;
+pub mod selector;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ pub struct Cli {
 enum Command {
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
+    Selector(selector::Args),
 }
 
 /// Runs the command line of this process.
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     let result: Result<Exit, Failure> = match cli.command {
         Command::Completions(args) => completions::completions(args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
+        Command::Selector(args) => selector::run(args, &mut out),
     };
     match result.and_then(|exit| out.flush().map(|()| exit)) {
         Ok(Exit::Fine) => ExitCode::SUCCESS,
