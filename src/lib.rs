@@ -9,3 +9,6 @@ pub mod cli;
 pub mod namespaces;
 pub mod reference;
 pub mod scan;
+pub mod serve;
+pub mod telemetry;
+pub mod watch;

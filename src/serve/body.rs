@@ -1,0 +1,100 @@
+//! The body of a request, bounded in size and time.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Response, StatusCode};
+use tokio::time::Instant;
+
+use super::status::{self, Body};
+
+/// The size that a body announces, or the largest that is allowed if it does not.
+///
+/// # Errors
+/// `413` if it announces more than `bytes_max`, before anything is read.
+pub fn announced(body: &Incoming, bytes_max: usize) -> Result<usize, Box<Response<Body>>> {
+    match body.size_hint().exact() {
+        None => Ok(bytes_max),
+        Some(bytes) => match usize::try_from(bytes) {
+            Ok(bytes) if bytes <= bytes_max => Ok(bytes),
+            _ => Err(too_large(bytes_max)),
+        },
+    }
+}
+
+/// Reads a body; in one piece without a copy when it came so.
+///
+/// # Errors
+/// `413` beyond `bytes_max`, `408` after the deadline, `400` if the client goes away.
+pub async fn read(
+    mut body: Incoming,
+    bytes_max: usize,
+    deadline: Instant,
+) -> Result<Bytes, Box<Response<Body>>> {
+    let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
+    let mut first = Bytes::new();
+    let mut whole: Option<BytesMut> = None;
+    loop {
+        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
+            Err(_) => {
+                return Err(refused(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body of the request did not arrive in time",
+                ));
+            }
+            Ok(None) => break,
+            Ok(Some(Err(_))) => {
+                return Err(refused(StatusCode::BAD_REQUEST, "the body of the request broke off"));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let length = whole.as_ref().map_or(first.len(), BytesMut::len) + data.len();
+        if length > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        match &mut whole {
+            Some(whole) => whole.extend_from_slice(&data),
+            None if first.is_empty() => first = data,
+            None => {
+                let mut joined = BytesMut::with_capacity(expected.clamp(length, bytes_max));
+                joined.extend_from_slice(&first);
+                joined.extend_from_slice(&data);
+                whole = Some(joined);
+            }
+        }
+    }
+    Ok(whole.map_or(first, BytesMut::freeze))
+}
+
+/// Refuses what does not say that it is JSON.
+///
+/// # Errors
+/// `415`.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+    let given = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let media = given.map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default());
+    if media.is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
+        return Ok(());
+    }
+    let given = given.map_or("no content type".to_owned(), |value| {
+        format!("`{}`", status::clean(&String::from_utf8_lossy(value)))
+    });
+    Err(refused(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        &format!("an AdmissionReview must be sent as application/json, not {given}"),
+    ))
+}
+
+fn too_large(bytes_max: usize) -> Box<Response<Body>> {
+    let limit = bytes_max >> 20;
+    refused(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        &format!("the body is larger than {limit} MiB, the limit for one review"),
+    )
+}
+
+fn refused(code: StatusCode, message: &str) -> Box<Response<Body>> {
+    Box::new(status::failure(code, message))
+}

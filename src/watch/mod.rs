@@ -1,0 +1,9 @@
+//! The control road: what the API server or a folder says, onto the shelves.
+//!
+//! Feeds tell a keeper what changed; the keeper compiles what changed, off the request threads,
+//! and publishes new shelves whole. It knows neither `admission` nor `serve`.
+//! Start at `keeper`, then `feed`.
+
+pub mod feed;
+pub mod lease;
+pub mod loose;
