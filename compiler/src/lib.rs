@@ -7,3 +7,4 @@
 pub mod hir;
 pub mod policy;
 pub mod selector;
+pub mod yaml;

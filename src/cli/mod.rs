@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod completions;
+pub mod files;
 pub mod io;
 pub mod selector;
 
