@@ -4,6 +4,7 @@
 //! `automata`, `link`; then `caapc_vm::verify` is the only door to a program.
 #![forbid(unsafe_code)]
 
+pub mod automata;
 pub mod hir;
 pub mod policy;
 pub mod selector;

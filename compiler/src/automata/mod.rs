@@ -1,0 +1,79 @@
+//! From the meaning of patterns to the tables of a [`Matcher`].
+//!
+//! A pattern is first given a [`Shape`], on its own, once; shapes are kept with the policy they
+//! come from. Linking puts the shapes of all policies into one [`Builder`]. Start at [`shape`].
+
+mod builder;
+mod nfa;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::{Builder, TailCache};
+use caapc_vm::matcher::nfa::STEPS_MAX;
+
+use crate::hir::Hir;
+
+/// A pattern needs more than its budget; it is not wrong, but must be written smaller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooBig {
+    /// What is too big, by how much, and what to write instead; one sentence.
+    pub message: String,
+}
+
+impl TooBig {
+    fn steps(steps: u64) -> Self {
+        Self {
+            message: format!(
+                "the pattern needs {steps} states, the limit is {STEPS_MAX}; use smaller repetition counts, or split it"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for TooBig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for TooBig {}
+
+/// Upper bounds for one pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most states of its NFA; at most, and by default, [`STEPS_MAX`].
+    pub states_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { states_max: STEPS_MAX as u64 }
+    }
+}
+
+/// How a pattern is searched. Small, and the same wherever the pattern is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    hir: Arc<Hir>,
+}
+
+/// Gives a pattern its shape.
+///
+/// # Errors
+/// The pattern needs more states than `limits` allow.
+pub fn shape(hir: &Hir, limits: &Limits) -> Result<Shape, TooBig> {
+    let steps = nfa::steps(hir);
+    if steps >= limits.states_max.min(STEPS_MAX as u64) {
+        return Err(TooBig::steps(steps));
+    }
+    Ok(Shape { hir: Arc::new(hir.clone()) })
+}
+
+impl Shape {
+    /// One line for listings.
+    pub fn describe(&self, cache: &mut TailCache) -> String {
+        let _ = cache;
+        format!("nfa {} states", nfa::steps(&self.hir))
+    }
+}
