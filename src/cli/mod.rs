@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod completions;
+pub mod crds;
 pub mod files;
 pub mod io;
 pub mod selector;
@@ -25,6 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Completions(completions::CompletionsArgs),
+    Crds(crds::Args),
     Man(completions::ManArgs),
     Selector(selector::Args),
 }
@@ -35,6 +37,7 @@ pub fn main() -> ExitCode {
     let mut out = Out::stdout();
     let result: Result<Exit, Failure> = match cli.command {
         Command::Completions(args) => completions::completions(args, &mut out),
+        Command::Crds(args) => crds::run(args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),
     };
