@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod automata;
+pub mod diagnostic;
 pub mod hir;
 pub mod policy;
 pub mod selector;
+pub mod time;
 pub mod yaml;
