@@ -7,6 +7,7 @@
 pub mod automata;
 pub mod diagnostic;
 pub mod hir;
+pub mod pattern;
 pub mod policy;
 pub mod selector;
 pub mod time;
