@@ -1,3 +1,9 @@
-//! What is known of images: the shelf of scan results.
+//! What is known of images: scan results, thresholds and exceptions (spec: scan).
+
 pub mod fact;
+pub mod settings;
+pub mod shelf;
+
 pub use fact::{ScanFact, ScanState};
+pub use settings::{Settings, Thresholds};
+pub use shelf::{ScanShelf, WorstRow};
