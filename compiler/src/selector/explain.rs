@@ -12,6 +12,14 @@ use super::report::{SelectorError, shorten};
 /// The operators, as help lists them.
 const OPERATORS: &str = "`==`, `!=`, `in`, `not in`, `contains`, `starts with`, `ends with`";
 
+/// The words that operators are made of; the empty one stands between two spaces.
+const OPERATOR_WORDS: [&str; 9] =
+    ["", "not", "notin", "in", "starts", "startswith", "ends", "endswith", "with"];
+
+/// For `'it's'` and `'\''`.
+const QUOTE_IN_VALUE: &str = "the value ended at the quote before; there are no escapes, so a \
+                              value that holds one kind of quote is written between the other";
+
 /// What could have stood at the place of the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
@@ -94,6 +102,8 @@ struct Place<'t> {
     before: &'t str,
     /// The label-like word that `before` ends with; may be empty.
     word_before: &'t str,
+    /// A quote stands directly before the error.
+    touches_quote: bool,
     /// What stands at the error: a word, or one character; empty at the end of the text.
     found: &'t str,
     /// Everything from the error on.
@@ -103,13 +113,20 @@ struct Place<'t> {
 impl<'t> Place<'t> {
     fn new(text: &'t str, at: usize) -> Self {
         let (before, rest) = text.split_at(at);
+        let touches_quote = before.ends_with(['"', '\'']) && rest.starts_with(is_label_char);
         let before = before.trim_end_matches([' ', '\t']);
         let start = before
             .rfind(|c: char| !is_label_char(c))
             .map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
         let word_end = rest.find(|c: char| !is_label_char(c)).unwrap_or(rest.len());
         let first = rest.chars().next().map_or(0, char::len_utf8);
-        Self { before, word_before: &before[start..], found: &rest[..word_end.max(first)], rest }
+        Self {
+            before,
+            word_before: &before[start..],
+            touches_quote,
+            found: &rest[..word_end.max(first)],
+            rest,
+        }
     }
 
     /// How a message names what was found.
@@ -117,6 +134,7 @@ impl<'t> Place<'t> {
         match self.found {
             "" => "the end of the text".to_owned(),
             "\n" => "a line break".to_owned(),
+            "`" => "a backtick".to_owned(),
             found => format!("`{}`", shorten(found)),
         }
     }
@@ -128,7 +146,9 @@ impl<'t> Place<'t> {
             '\n' | '\r' => "a selector is one line: remove the line break; only spaces and tabs \
                             separate words"
                 .into(),
-            '“' | '”' | '‘' | '’' | '„' => "use straight quotes: `\"` or `'`".into(),
+            '“' | '”' | '‘' | '’' | '„' | '`' => {
+                "use straight quotes: `\"` or `'`".into()
+            }
             _ if found.is_whitespace() && !matches!(found, ' ' | '\t') => {
                 format!("this is the white space U+{:04X}; use an ordinary space", u32::from(found))
             }
@@ -182,6 +202,9 @@ fn operand(place: &Place<'_>) -> (String, Option<String>) {
         Some(')') if place.before.ends_with('(') => {
             "empty parentheses mean nothing; write `all()` for everything"
         }
+        Some('$' | '[' | '@' | '*' | '\\' | ':' | '%') => {
+            "a label has letters, digits, `_`, `.`, `/` and `-`, and nothing around it"
+        }
         Some('&' | '|') => "remove the operator, or write what it joins on both sides",
         _ => {
             "write a comparison such as `env == \"prod\"`, or `has(label)`, `all()`, `!...`, `(...)`"
@@ -210,7 +233,9 @@ fn operator(place: &Place<'_>) -> (String, Option<String>) {
             }
             _ => "the only functions are `has(label)`, `all()` and `global()`".into(),
         },
+        (Some('='), _) if place.rest.starts_with("=!") => "did you mean `!=`?".into(),
         (Some('='), _) => "did you mean `==`?".into(),
+        (Some('!' | '<'), _) => "did you mean `!=`? it has no space inside".into(),
         (Some(':'), _) => format!(
             "did you mean `{label} == \"value\"`? a label has letters, digits, `_`, `.`, `/` and `-`"
         ),
@@ -222,16 +247,18 @@ fn operator(place: &Place<'_>) -> (String, Option<String>) {
         (_, "is" | "eq" | "equals") => "did you mean `==`?".into(),
         (_, "ne") => "did you mean `!=`?".into(),
         (_, "notin") | (_, "not") => not_in_help(place),
-        (_, "in" | "contains" | "starts" | "startswith" | "ends" | "endswith")
-            if lower != place.found =>
-        {
+        (_, "starts" | "startswith" | "ends" | "endswith") if lower != place.found => {
+            let word = lower.trim_end_matches("with");
+            format!("did you mean `{word} with`? operators are in lower case")
+        }
+        (_, "in" | "contains") if lower != place.found => {
             format!("did you mean `{lower}`? operators are in lower case")
         }
         (_, "starts" | "startswith" | "ends" | "endswith") => {
             format!(
                 "did you mean `{} with {}`? the value needs quotes",
                 lower.trim_end_matches("with"),
-                last_word_quoted(place.rest)
+                operand_quoted(place.rest)
             )
         }
         (_, "has" | "exists") => format!("did you mean `has({label})`?"),
@@ -240,12 +267,14 @@ fn operator(place: &Place<'_>) -> (String, Option<String>) {
     (message, Some(help))
 }
 
-/// The last word of a text as a value with quotes, whatever brackets it has now.
-fn last_word_quoted(text: &str) -> String {
-    let word = text.split([' ', '\t']).rfind(|word| !word.is_empty()).unwrap_or_default();
-    let word = word.trim_matches(|c| !is_label_char(c));
-    let is_operator = matches!(word, "" | "with" | "startswith" | "endswith" | "in" | "notin");
-    format!("\"{}\"", if is_operator { "value".to_owned() } else { shorten(word) })
+/// The word after the words of an operator, as a value with quotes, whatever brackets it has now.
+fn operand_quoted(text: &str) -> String {
+    let word = text
+        .split([' ', '\t'])
+        .map(|word| word.trim_matches(|c| !is_label_char(c)))
+        .find(|word| !OPERATOR_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)))
+        .unwrap_or("value");
+    format!("\"{}\"", shorten(word))
 }
 
 /// `a not in b`, `a not 'b'`, `a NOT IN {...}`.
@@ -261,7 +290,7 @@ fn not_in_help(place: &Place<'_>) -> String {
             Some(_) => {}
         }
     }
-    format!("did you mean `not in {{{}}}`?", last_word_quoted(place.rest))
+    format!("did you mean `not in {{{}}}`?", operand_quoted(place.rest))
 }
 
 fn value(place: &Place<'_>) -> (String, Option<String>) {
@@ -358,10 +387,9 @@ fn next(place: &Place<'_>, rules: &[Rule]) -> (String, Option<String>) {
         (Some(';'), _) => "remove it; nothing ends a selector",
         (Some('=' | '!'), _) => "one comparison has one operator; join several with `&&` or `||`",
         (Some(')'), _) => "no `(` is open here; remove it",
-        (Some('"' | '\''), _) => {
-            "a value cannot follow here; there are no escapes, so a value that holds one kind of \
-             quote is written between the other"
-        }
+        (Some('"' | '\''), _) => QUOTE_IN_VALUE,
+        // The quote and the word touch: `'it's'`.
+        (Some(_), _) if place.touches_quote => QUOTE_IN_VALUE,
         (None, _) if in_group => "close the parenthesis with `)`",
         _ => "join comparisons with `&&` (both) or `||` (either)",
     };

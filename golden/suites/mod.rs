@@ -1,0 +1,9 @@
+//! The suites, one file each, in the order they run.
+
+mod corpora;
+mod selector;
+
+use super::suite::Suite;
+
+/// Every suite. A new one is a file beside this one and a line here.
+pub const ALL: &[Suite] = &[selector::GRAMMAR, selector::SUITE, corpora::SUITE];
