@@ -179,7 +179,8 @@ impl<H: Handler> Shared<H> {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.idle)
-            .max_buf_size(self.limits.head_bytes_max)
+            .max_header_size(self.limits.head_bytes_max)
+            .max_buf_size(2 * self.limits.head_bytes_max)
             .max_headers(self.limits.headers_max)
             .serve_connection(TokioIo::new(io), service);
         ended(watcher.watch(connection).await);

@@ -10,5 +10,6 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod ops;
+pub mod selfsigned;
 pub mod status;
 pub mod tls;

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod apiserver;
+pub mod client;
 
 use std::time::{Duration, Instant};
 
