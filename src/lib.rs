@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod install;
 pub mod namespaces;
+pub mod policy_set;
 pub mod reference;
 pub mod scan;
 pub mod serve;

@@ -1,0 +1,275 @@
+//! What an answer says: the reason, the message, the warnings and the audit annotations.
+//!
+//! Texts only; their JSON is `respond`'s. All of them are bounded and safe to print.
+//! Start at [`Texts::write`].
+
+use std::fmt::{self, Write};
+
+use caapc_vm::facts::{ScanStatus, Timestamp};
+use caapc_vm::run::Verdict;
+
+use super::Snapshot;
+use super::decide::{Decision, ImageDecision, Why};
+use super::limits::{
+    ANNOTATION_BYTES_MAX, ANNOTATION_IMAGES_MAX, MESSAGE_BYTES_MAX, WARNING_CHARS_MAX,
+};
+use super::options::{Mode, Options};
+use super::review::Request;
+use super::text::{Ago, Bounded};
+use crate::scan::ScanState;
+
+/// How much of an image string, a name or a criterion a message shows, in bytes.
+const IMAGE_SHOWN: usize = 200;
+const NAME_SHOWN: usize = 80;
+const CRITERION_SHOWN: usize = 160;
+/// How many vulnerabilities a message names for one image.
+const WORST_SHOWN: usize = 3;
+/// Room for the line that counts what was left out.
+const MORE_BYTES: usize = 48;
+
+/// The texts of one answer; the strings are reused from request to request.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// `status.reason`: one sentence. Empty if nothing is rejected.
+    pub reason: String,
+    /// `status.message`. Empty if nothing is rejected.
+    pub message: String,
+    /// The warnings, one a line.
+    pub warnings: String,
+    /// The value of the audit annotation `images`.
+    pub images: String,
+    line: String,
+}
+
+impl Texts {
+    /// Writes the sentence of an error.
+    pub fn error(&mut self, sentence: fmt::Arguments<'_>) {
+        self.reason.clear();
+        let _ = Bounded::new(&mut self.reason, MESSAGE_BYTES_MAX).write_fmt(sentence);
+    }
+
+    /// Writes all texts of a decision.
+    pub fn write(
+        &mut self,
+        snapshot: &Snapshot,
+        options: &Options,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+        now: Timestamp,
+    ) {
+        for text in [&mut self.reason, &mut self.message, &mut self.warnings, &mut self.images] {
+            text.clear();
+        }
+        if decision.rejected {
+            self.rejection(snapshot, options, request, decision, now);
+        }
+        self.warn(request, decision);
+        self.annotate(snapshot, decision);
+    }
+
+    fn rejection(
+        &mut self,
+        snapshot: &Snapshot,
+        options: &Options,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+        now: Timestamp,
+    ) {
+        let reason = &mut Bounded::new(&mut self.reason, MESSAGE_BYTES_MAX);
+        let first = decision.first_rejected();
+        let _ = match (decision.why, first) {
+            (Why::Fault(fault), _) => write!(reason, "the object cannot be decided: {fault}"),
+            (Why::UnknownKind, _) => unknown_kind(reason, request, "cannot be checked"),
+            (_, Some(image)) => reason_of(reason, snapshot, image),
+            (_, None) => Ok(()),
+        };
+        self.message.push_str(&self.reason);
+        if options.compat_messages {
+            return;
+        }
+        if let Some(fault) = first.and_then(|image| image.rule(snapshot)?.broken) {
+            let room = MESSAGE_BYTES_MAX / 2;
+            let _ = write!(Bounded::new(&mut self.message, room), ": {fault}");
+        }
+        let rejected = || {
+            let images = decision.images.iter();
+            images.filter(|image| matches!(image.verdict, Verdict::Reject(_)))
+        };
+        let mut left = rejected().count();
+        for image in rejected() {
+            self.line.clear();
+            self.line.push('\n');
+            let room = MESSAGE_BYTES_MAX.saturating_sub(self.message.len() + MORE_BYTES + 1);
+            let line = &mut Bounded::new(&mut self.line, room);
+            let _ = image_line(line, snapshot, image, first, now);
+            // The first image is always told, if need be cut; the others whole or not at all.
+            if self.line.ends_with('…') && !std::ptr::eq(image, first.unwrap_or(image)) {
+                break;
+            }
+            self.message.push_str(&self.line);
+            left -= 1;
+        }
+        if left > 0 {
+            let _ = write!(self.message, "\nand {left} more rejected images");
+        }
+    }
+
+    fn warn(&mut self, request: &Request<'_>, decision: &Decision<'_>) {
+        self.line.clear();
+        if decision.why == Why::UnknownKind && !decision.rejected {
+            let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
+            let _ = unknown_kind(line, request, "were not checked");
+            self.push_warning();
+        }
+        if decision.namespace_assumed {
+            let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
+            let _ = line.write_str("namespace `");
+            line.part(NAME_SHOWN, request.namespace);
+            let _ = line.write_str("` is not listed: only its name labels are known");
+            self.push_warning();
+        }
+        if decision.rejected && decision.mode == Mode::Warn {
+            for nth in 0.. {
+                let Some(told) = self.message.lines().nth(nth) else { break };
+                let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
+                let _ = match nth {
+                    0 => write!(line, "caapc would deny this: {told}"),
+                    _ => line.write_str(told),
+                };
+                self.push_warning();
+            }
+        }
+    }
+
+    /// Adds a line as a warning, unless it is there already or no room is left.
+    fn push_warning(&mut self) {
+        let chars = self.warnings.chars().count() + 1 + self.line.chars().count();
+        let known = self.warnings.lines().any(|line| line == self.line);
+        if !known && chars <= WARNING_CHARS_MAX && !self.line.is_empty() {
+            if !self.warnings.is_empty() {
+                self.warnings.push('\n');
+            }
+            self.warnings.push_str(&self.line);
+        }
+        self.line.clear();
+    }
+
+    fn annotate(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
+        let images = &mut Bounded::new(&mut self.images, ANNOTATION_BYTES_MAX - MORE_BYTES);
+        for (nth, image) in decision.images.iter().take(ANNOTATION_IMAGES_MAX).enumerate() {
+            let _ = images.write_str(if nth == 0 { "" } else { "; " });
+            images.part(NAME_SHOWN, image.container.name);
+            let _ = images.write_char(' ');
+            images.part(IMAGE_SHOWN, image.container.image);
+            let _ = match (image.verdict, image.rule(snapshot)) {
+                (Verdict::Pass, _) | (_, None) => images.write_str(": Allow, no rule matched"),
+                (verdict, Some(rule)) => {
+                    let word =
+                        if matches!(verdict, Verdict::Reject(_)) { "Reject" } else { "Allow" };
+                    write!(images, ": {word} by {} rule {}", rule.policy, rule.index)
+                }
+            };
+        }
+        let more = decision.images.len().saturating_sub(ANNOTATION_IMAGES_MAX);
+        if more > 0 {
+            let _ = write!(self.images, "; and {more} more");
+        }
+    }
+}
+
+/// The exact sentence of the contract (spec: webhook, "Answers").
+fn reason_of(out: &mut impl Write, snapshot: &Snapshot, image: &ImageDecision<'_>) -> fmt::Result {
+    let Some(rule) = image.rule(snapshot) else { return Ok(()) };
+    if rule.broken.is_some() {
+        return write!(out, "ContainerAdmissionPolicy {} does not compile", rule.policy);
+    }
+    write!(
+        out,
+        "Action 'Reject' enforced by ContainerPolicy {} rule index {}",
+        rule.policy, rule.index
+    )
+}
+
+/// One rejected image: container, image, status, last scan and its age, the criterion that
+/// matched, the worst vulnerabilities that count.
+fn image_line(
+    line: &mut Bounded<'_>,
+    snapshot: &Snapshot,
+    image: &ImageDecision<'_>,
+    first: Option<&ImageDecision<'_>>,
+    now: Timestamp,
+) -> fmt::Result {
+    write!(line, "{} ", image.container.list.word())?;
+    line.part(NAME_SHOWN, image.container.name);
+    line.write_str(": image ")?;
+    line.part(IMAGE_SHOWN, image.container.image);
+    line.write_str(", ")?;
+    scan(line, image, now)?;
+    let Some(rule) = image.rule(snapshot) else { return Ok(()) };
+    if first.is_some_and(|first| first.verdict != image.verdict) {
+        line.write_str("; ")?;
+        reason_of(line, snapshot, image)?;
+    }
+    if rule.broken.is_none() {
+        line.write_str("; rule: ")?;
+        line.part(CRITERION_SHOWN, rule);
+    }
+    if let (Some(reference), ScanStatus::Warn | ScanStatus::Fail) =
+        (image.reference, image.scan.status)
+    {
+        worst(line, snapshot, &reference, now)?;
+    }
+    Ok(())
+}
+
+/// Status, last scan and its age; for an image that is not scanned, why and what to do.
+fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fmt::Result {
+    write!(line, "status {}", image.scan.status.word())?;
+    let help = match image.scan.state {
+        _ if image.reference.is_none() => " (this is not an image reference)",
+        ScanState::Scanned => "",
+        ScanState::NeverScanned => " (never scanned: scan it, then `caapc scan import` the report)",
+        ScanState::Pending => " (its scan is pending: try again when it is done)",
+        ScanState::Failed => " (its scan failed: scan it again)",
+        ScanState::TooLarge => " (its scan result is too large to store: scan it again)",
+        ScanState::Unsupported => " (its report says nothing of vulnerabilities: scan for them)",
+        ScanState::Expired => " (its scan result expired: scan it again)",
+    };
+    line.write_str(help)?;
+    if let Some(then) = image.scan.last_scan {
+        write!(line, ", last scan {then} ({})", Ago { then, now })?;
+    }
+    Ok(())
+}
+
+fn worst(
+    line: &mut Bounded<'_>,
+    snapshot: &Snapshot,
+    reference: &crate::reference::Reference<'_>,
+    now: Timestamp,
+) -> fmt::Result {
+    for row in snapshot.scans.worst(reference, now).take(WORST_SHOWN) {
+        line.write_str("; ")?;
+        line.part(NAME_SHOWN, row.id);
+        if let Some(score) = row.score {
+            write!(line, " {score}")?;
+        }
+        if let Some(package) = row.package {
+            line.write_str(" in ")?;
+            line.part(NAME_SHOWN, package);
+        }
+        line.write_str(if row.fixed.is_some() { ", fixed in " } else { ", not fixed yet" })?;
+        line.part(NAME_SHOWN, row.fixed.unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn unknown_kind(out: &mut Bounded<'_>, request: &Request<'_>, what: &str) -> fmt::Result {
+    out.write_str("caapc does not know `")?;
+    out.part(NAME_SHOWN, request.resource);
+    if !request.group.is_empty() {
+        out.write_char('.')?;
+        out.part(NAME_SHOWN, request.group);
+    }
+    write!(out, "`: its container images {what}")
+}

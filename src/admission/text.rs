@@ -1,0 +1,141 @@
+//! Text for people, safe and bounded: what came from a user loses its control characters, and
+//! no text grows over its limit. Start at [`Bounded`].
+
+use std::fmt::{self, Write};
+
+use caapc_vm::facts::Timestamp;
+
+/// Whether a character may reach a terminal: no control character (ESC, NUL, CR, C1 ...), no
+/// line or paragraph separator, nothing that turns the direction of writing.
+pub fn is_safe(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes at most so many bytes; unsafe characters are dropped, and a cut is marked with `…`.
+///
+/// It never fails: what does not fit is dropped, so that `write!` to it can be ignored.
+#[derive(Debug)]
+pub struct Bounded<'o> {
+    out: &'o mut String,
+    end: usize,
+    cut: bool,
+}
+
+const CUT: char = '…';
+
+impl<'o> Bounded<'o> {
+    /// Appends to a text, up to `bytes_max` bytes beyond what it already has.
+    pub fn new(out: &'o mut String, bytes_max: usize) -> Self {
+        let end = out.len() + bytes_max;
+        Self { out, end, cut: false }
+    }
+
+    /// Writes a part that has a limit of its own.
+    pub fn part(&mut self, bytes_max: usize, part: impl fmt::Display) {
+        let end = self.end.min(self.out.len() + bytes_max);
+        let mut inner = Bounded { out: self.out, end, cut: self.cut };
+        let _ = write!(inner, "{part}");
+    }
+}
+
+impl Write for Bounded<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars().filter(|&c| is_safe(c)) {
+            self.write_char(c)?;
+        }
+        Ok(())
+    }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        if self.cut {
+            return Ok(());
+        }
+        if self.out.len() + c.len_utf8() > self.end {
+            self.cut = true;
+            // The mark needs room: what was written last makes it.
+            while self.out.len() + CUT.len_utf8() > self.end && self.out.pop().is_some() {}
+            self.out.push(CUT);
+            return Ok(());
+        }
+        self.out.push(c);
+        Ok(())
+    }
+}
+
+/// How long ago a time was, in the largest unit that says enough: `2 days ago`, `in 5 minutes`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ago {
+    /// The time.
+    pub then: Timestamp,
+    /// From where it is seen.
+    pub now: Timestamp,
+}
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.now.secs.saturating_sub(self.then.secs);
+        let (count, unit) = match secs.unsigned_abs() {
+            count @ 0..120 => (count, "second"),
+            count @ 120..7_200 => (count / 60, "minute"),
+            count @ 7_200..172_800 => (count / 3_600, "hour"),
+            count => (count / 86_400, "day"),
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        if secs < 0 {
+            write!(f, "in {count} {unit}{plural}")
+        } else {
+            write!(f, "{count} {unit}{plural} ago")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn bounded(limit: usize, text: &str) -> String {
+        let mut out = "> ".to_owned();
+        let _ = Bounded::new(&mut out, limit).write_str(text);
+        out
+    }
+
+    #[test]
+    fn a_text_ends_at_its_limit_and_says_so() {
+        assert_eq!(bounded(5, "abcde"), "> abcde");
+        assert_eq!(bounded(5, "abcdef"), "> ab…");
+        assert_eq!(bounded(5, "abécdef"), "> ab…");
+        assert_eq!(bounded(3, "ééé"), "> …");
+        for limit in 3..40 {
+            assert!(bounded(limit, &"aé😀".repeat(9)).len() <= limit + 2);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_dropped() {
+        assert_eq!(bounded(99, "a\u{1b}[31m\0\r\nb\u{9b}\u{202e}\u{2028}é"), "> a[31mbé");
+    }
+
+    #[test]
+    fn a_part_has_its_own_limit() {
+        let mut out = String::new();
+        let mut text = Bounded::new(&mut out, 12);
+        text.part(4, "abcdef");
+        let _ = text.write_str(" and so on and on");
+        assert_eq!(out, "a… and …");
+        assert!(out.len() <= 12);
+    }
+
+    #[test]
+    fn ages_read_well() {
+        let at = Timestamp::from_secs;
+        let ago = |secs: i64| Ago { then: at(1_000_000 - secs), now: at(1_000_000) }.to_string();
+        assert_eq!(ago(1), "1 second ago");
+        assert_eq!(ago(119), "119 seconds ago");
+        assert_eq!(ago(7_199), "119 minutes ago");
+        assert_eq!(ago(172_799), "47 hours ago");
+        assert_eq!(ago(172_800), "2 days ago");
+        assert_eq!(ago(-300), "in 5 minutes");
+    }
+}
