@@ -39,6 +39,9 @@ pub fn check_layout() -> Result<(), String> {
 /// The cases of a suite, by name, and what is wrong with the other files of its folder.
 pub fn cases(suite: &Suite) -> Result<(Vec<Found>, Vec<String>), String> {
     let folder = root().join(suite.folder);
+    if matches!(suite.shape, Shape::Page { .. }) {
+        return Ok((vec![(suite.name.to_owned(), folder)], Vec::new()));
+    }
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for path in entries(&folder)? {
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -56,7 +59,7 @@ pub fn cases(suite: &Suite) -> Result<(Vec<Found>, Vec<String>), String> {
                 }
                 is_case
             }
-            Shape::Corpus { .. } => path.is_file(),
+            Shape::Corpus { .. } | Shape::Page { .. } => path.is_file(),
         };
         if wanted {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -109,6 +112,10 @@ pub fn read_case(suite: &Suite, found: &Found) -> Result<(Case, Option<String>),
                 Some(at) => (case(text[..at].to_owned()), Some(text[at + line.len()..].to_owned())),
                 None => (case(text), None),
             }
+        }
+        Shape::Page { .. } => {
+            let text = path.exists().then(|| read(&path)).transpose()?;
+            (case(String::new()), text)
         }
         Shape::Folder { .. } | Shape::Corpus { .. } => (case(String::new()), None),
     })

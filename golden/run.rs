@@ -1,6 +1,7 @@
 //! Runs the cases of a suite and counts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use super::Request;
 use super::accept::{commented, compare};
@@ -82,34 +83,14 @@ fn one(suite: &Suite, found: &Found, bless: bool) -> Result<(), String> {
         Shape::Table { expect, .. } => {
             compare(name, path, before.as_deref(), &expect(&case)?, bless)
         }
+        Shape::Page { expect } => compare(name, path, before.as_deref(), &expect()?, bless),
         Shape::Tail { marker, expect, .. } => {
             let whole = |tail: &str| format!("{}{marker}\n{tail}", case.input);
             let after = whole(&commented(&expect(&case)?));
             compare(name, path, before.as_deref().map(whole).as_deref(), &after, bless)
         }
         Shape::Folder { outputs, expect, .. } => {
-            let after = expect(&case)?;
-            for output in *outputs {
-                let path = path.join(output);
-                let before = path.exists().then(|| find::read(&path)).transpose()?;
-                match (after.iter().find(|(name, _)| name == output), before) {
-                    (Some((_, after)), before) => {
-                        compare(name, &path, before.as_deref(), after, bless)?;
-                    }
-                    (None, Some(_)) => {
-                        return Err(format!(
-                            "{}: nothing makes this any more; remove it",
-                            path.display()
-                        ));
-                    }
-                    (None, None) => {}
-                }
-            }
-            let known = |name: &&'static str| outputs.contains(name);
-            match after.iter().map(|(name, _)| name).find(|name| !known(name)) {
-                Some(name) => Err(format!("`{name}` came out, and the suite does not declare it")),
-                None => Ok(()),
-            }
+            folder(name, path, outputs, &expect(&case)?, bless)
         }
         Shape::Corpus { check } => {
             let answers = check(path)?;
@@ -117,4 +98,28 @@ fn one(suite: &Suite, found: &Found, bless: bool) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+fn folder(
+    name: &str,
+    path: &Path,
+    outputs: &[&'static str],
+    after: &[(&'static str, String)],
+    bless: bool,
+) -> Result<(), String> {
+    if let Some((output, _)) = after.iter().find(|(output, _)| !outputs.contains(output)) {
+        return Err(format!("`{output}` came out, and the suite does not declare it"));
+    }
+    for output in outputs {
+        let path = path.join(output);
+        let before = path.exists().then(|| find::read(&path)).transpose()?;
+        match (after.iter().find(|(name, _)| name == output), before) {
+            (Some((_, after)), before) => compare(name, &path, before.as_deref(), after, bless)?,
+            (None, Some(_)) => {
+                return Err(format!("{}: nothing makes this any more; remove it", path.display()));
+            }
+            (None, None) => {}
+        }
+    }
+    Ok(())
 }

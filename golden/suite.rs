@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub struct Suite {
     /// The first part of the name of every case, such as `selector` in `selector/operators`.
     pub name: &'static str,
-    /// The folder, from the root of the repository.
+    /// The folder (for [`Shape::Page`] the file), from the root of the repository.
     pub folder: &'static str,
     /// Files of the folder that are no cases.
     pub beside: &'static [&'static str],
@@ -20,6 +20,7 @@ pub struct Suite {
 /// What a case looks like on disk, and how to find out what it should be.
 ///
 /// A function returns `Err` when the case cannot be judged at all, which no blessing mends.
+#[allow(dead_code, reason = "every shape is there for a suite that needs it")]
 pub enum Shape {
     /// One file, whose expectations stand between its questions: the function returns the whole
     /// text as it should be.
@@ -48,6 +49,11 @@ pub enum Shape {
         /// Name and text of every file that comes out.
         expect: fn(&Case) -> Result<Vec<(&'static str, String)>, String>,
     },
+    /// One generated page: `folder` is the file, and the function returns its text.
+    Page {
+        /// The whole text as it should be.
+        expect: fn() -> Result<String, String>,
+    },
     /// One check over files that nobody accepts by hand: a corpus of answers.
     Corpus {
         /// How many answers were equal, or the first that differ.
@@ -58,6 +64,7 @@ pub enum Shape {
 /// One case, as a suite's function sees it.
 pub struct Case {
     /// Such as `selector/operators`.
+    #[allow(dead_code, reason = "suites that print it use it")]
     pub name: String,
     /// Where it is: a file, or a folder for [`Shape::Folder`].
     pub path: PathBuf,

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use caapc_compiler::selector;
+use caapc_compiler::{pattern, selector};
 use serde::Deserialize;
 
+use super::pattern::Both;
 use crate::suite::{Shape, Suite};
 
 /// `golden/corpora/`.
 pub const SUITE: Suite = Suite {
     name: "corpora",
     folder: "golden/corpora",
-    beside: &[],
+    // A table of Unicode classes, which the tests of the pattern room read.
+    beside: &["unicode_classes.tsv"],
     shape: Shape::Corpus { check },
     together: None,
 };
@@ -25,6 +27,7 @@ fn check(path: &Path) -> Result<usize, String> {
     let differs: fn(&str) -> Result<Option<String>, String> =
         match path.file_name().and_then(|name| name.to_str()) {
             Some("selectors.jsonl") => selector_differs,
+            Some("image_path_patterns.jsonl") => pattern_differs,
             _ => return Err(format!("{}: no check reads this corpus", path.display())),
         };
     let (mut answers, mut faults) = (0, Vec::new());
@@ -68,4 +71,29 @@ fn selector_differs(line: &str) -> Result<Option<String>, String> {
         (Some(selector.canonical()), Some(selector.id()), Some(l.iter().map(holds).collect()))
     });
     Ok((ours != expected).then(|| format!("{s:?}: expected {expected:?}, got {ours:?}")))
+}
+
+/// A pattern, texts, and what Go says of them.
+#[derive(Deserialize)]
+struct PatternLine {
+    p: String,
+    x: Vec<String>,
+    ok: bool,
+    err: Option<String>,
+    m: Option<Vec<bool>>,
+}
+
+/// Refusals are compared with their reason, and matches as the automata find them.
+fn pattern_differs(line: &str) -> Result<Option<String>, String> {
+    let PatternLine { p, x, ok, err, m } =
+        serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let expected = if ok { Ok(m.unwrap_or_default()) } else { Err(err.unwrap_or_default()) };
+    let ours = match pattern::parse(&p) {
+        Err(error) => Err(error.go),
+        Ok(hir) => {
+            let both = Both::new(&hir).map_err(|why| format!("{p:?}: {why}"))?;
+            Ok(x.iter().map(|text| both.is_match(text)).collect::<Result<Vec<bool>, _>>()?)
+        }
+    };
+    Ok((ours != expected).then(|| format!("{p:?}: expected {expected:?}, got {ours:?}")))
 }

@@ -1,9 +1,13 @@
 //! The suites, one file each, in the order they run.
 
 mod corpora;
+mod isa;
+mod pattern;
 mod selector;
+mod table;
 
 use super::suite::Suite;
 
 /// Every suite. A new one is a file beside this one and a line here.
-pub const ALL: &[Suite] = &[selector::GRAMMAR, selector::SUITE, corpora::SUITE];
+pub const ALL: &[Suite] =
+    &[selector::GRAMMAR, selector::SUITE, pattern::SUITE, isa::SUITE, corpora::SUITE];

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use caapc_compiler::selector::{self, Selector, SelectorError};
 
+use super::table::{self, Entry};
 use crate::suite::{Case, Shape, Suite};
 
 /// `golden/selector/`.
@@ -15,7 +16,7 @@ pub const SUITE: Suite = Suite {
     name: "selector",
     folder: "golden/selector",
     beside: &[],
-    shape: Shape::Table { extension: "txt", expect: |case| table(&case.input) },
+    shape: Shape::Table { extension: "txt", expect: |case| table::expect(&case.input, answer) },
     together: None,
 };
 
@@ -33,7 +34,7 @@ fn examples(case: &Case) -> Result<String, String> {
     for line in case.input.lines() {
         match &mut block {
             Some(lines) if line == "```" => {
-                out.push_str(&table(lines)?);
+                out.push_str(&table::expect(lines, answer)?);
                 out.push_str("```\n");
                 block = None;
             }
@@ -56,48 +57,19 @@ fn examples(case: &Case) -> Result<String, String> {
     }
 }
 
-/// A table with every expectation as it should be.
-fn table(text: &str) -> Result<String, String> {
-    let mut out = String::new();
-    let mut lines = text.lines().enumerate().peekable();
-    let mut selectors = 0;
-    while let Some((index, line)) = lines.next() {
-        if line.is_empty() || line.starts_with('#') {
-            let _ = writeln!(out, "{line}");
-            continue;
-        }
-        if line.starts_with(' ') {
-            return Err(format!("line {}: an expectation without a selector", index + 1));
-        }
-        selectors += 1;
-        let source = unquoted(line).map_err(|why| format!("line {}: {why}", index + 1))?;
-        let mut body = Vec::new();
-        while let Some((_, line)) = lines.next_if(|(_, line)| line.starts_with(' ')) {
-            body.push(line);
-        }
-        let _ = writeln!(out, "{line}");
-        match selector::parse(&source) {
-            Ok(selector) => accepted(&selector, &body, &mut out)
-                .map_err(|why| format!("after line {}: {why}", index + 1))?,
-            Err(error) => refused(&source, &error, &mut out),
+fn answer(entry: &Entry<'_>, out: &mut String) -> Result<(), String> {
+    match selector::parse(&entry.source) {
+        Ok(selector) => accepted(&selector, entry, out),
+        Err(error) => {
+            refused(&entry.source, &error, out);
+            Ok(())
         }
     }
-    if selectors == 0 { Err("there is no selector".into()) } else { Ok(out) }
 }
 
-/// A line that starts with `"` is a JSON string, for selectors that a line cannot hold.
-fn unquoted(line: &str) -> Result<String, String> {
-    if !line.starts_with('"') {
-        return Ok(line.to_owned());
-    }
-    serde_json::from_str(line).map_err(|error| format!("not a JSON string: {error}"))
-}
-
-fn accepted(selector: &Selector, body: &[&str], out: &mut String) -> Result<(), String> {
+fn accepted(selector: &Selector, entry: &Entry<'_>, out: &mut String) -> Result<(), String> {
     let mut any = false;
-    for line in body {
-        let line = line.trim_start();
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    for (word, rest) in entry.lines() {
         match word {
             "=" => {
                 let _ = writeln!(out, "  = {}", quoted(&selector.canonical()));
@@ -106,11 +78,11 @@ fn accepted(selector: &Selector, body: &[&str], out: &mut String) -> Result<(), 
                 let _ = writeln!(out, "  id {}", selector.id());
             }
             "yes" | "no" => {
-                let labels = labels(rest.trim())?;
+                let labels = labels(rest)?;
                 let labels: Vec<(&str, &str)> =
                     labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
                 let word = if selector.matches(&labels) { "yes" } else { "no" };
-                let _ = writeln!(out, "{}", format!("  {word:<3}  {}", rest.trim()).trim_end());
+                let _ = writeln!(out, "{}", format!("  {word:<3}  {rest}").trim_end());
             }
             // The selector was refused when these were accepted.
             "error" | "help" => continue,
