@@ -13,6 +13,7 @@ mod error;
 mod escape;
 mod group;
 mod help;
+pub mod lint;
 mod parser;
 pub mod plain;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Go's limit too. Start at [`Parser::run`].
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -46,6 +47,15 @@ struct Frame {
     items: Vec<Piece>,
 }
 
+/// A repetition.
+#[derive(Clone, Copy, Debug)]
+struct Operator {
+    min: u16,
+    max: Option<u16>,
+    /// Written with braces.
+    counted: bool,
+}
+
 /// A pattern being read.
 #[derive(Debug)]
 pub(super) struct Parser<'p> {
@@ -56,6 +66,8 @@ pub(super) struct Parser<'p> {
     pub(super) sets: HashMap<(&'p str, bool), ClassUnicode>,
     outer: Vec<Frame>,
     frame: Frame,
+    /// Where each element and operator is, if that is asked for.
+    tokens: Option<Vec<Range<usize>>>,
     runes: u64,
     shared: HashSet<Class>,
     set_ranges: usize,
@@ -70,6 +82,7 @@ impl<'p> Parser<'p> {
             sets: HashMap::new(),
             outer: Vec::new(),
             frame: Frame::default(),
+            tokens: None,
             runes: 0,
             shared: HashSet::new(),
             set_ranges: 0,
@@ -78,42 +91,57 @@ impl<'p> Parser<'p> {
 
     /// Reads the whole pattern.
     pub(super) fn run(mut self) -> Result<Hir, PatternError> {
+        self.read().map(Piece::into_hir)
+    }
+
+    /// Where each element and operator of the pattern is, in order; nothing if it is refused.
+    pub(super) fn tokens(mut self) -> Vec<Range<usize>> {
+        self.tokens = Some(Vec::new());
+        if self.read().is_err() {
+            return Vec::new();
+        }
+        self.tokens.unwrap_or_default()
+    }
+
+    fn read(&mut self) -> Result<Piece, PatternError> {
         // Where the repetition just before this point began: two in a row are refused.
         let mut repeated = None;
         while let Some(c) = self.peek() {
             let start = self.at;
-            match c {
-                '*' | '+' | '?' => {
-                    self.at += 1;
-                    let (min, max) = match c {
-                        '*' => (0, None),
-                        '+' => (1, None),
-                        _ => (0, Some(1)),
-                    };
-                    self.repeat(start, repeated, |piece| piece.repeat(min, max))?;
-                    repeated = Some(start);
-                    continue;
+            repeated = match self.operator(c)? {
+                Some(operator) => {
+                    self.repeat(start, repeated, operator)?;
+                    Some(start)
                 }
-                '{' => {
-                    if let Some((min, max)) = self.counts()? {
-                        self.repeat(start, repeated, |piece| piece.repeat_counted(min, max))?;
-                        repeated = Some(start);
-                        continue;
-                    }
-                    self.at += 1;
-                    self.literal('{'.into())?;
+                None => {
+                    self.element(c)?;
+                    None
                 }
-                c => self.element(c)?,
+            };
+            if let Some(tokens) = &mut self.tokens {
+                tokens.push(start..self.at);
             }
-            repeated = None;
         }
         let open = self.frame.open;
         let whole = self.close()?;
         if self.outer.is_empty() {
-            return Ok(whole.into_hir());
+            return Ok(whole);
         }
         let help = Some(help::missing_paren());
         Err(Reason::MissingParen.at(self.text, open..open + 1, help))
+    }
+
+    /// Reads a repetition, without a `?` after it. A brace without counts is none.
+    fn operator(&mut self, c: char) -> Result<Option<Operator>, PatternError> {
+        let operator = match c {
+            '*' => Operator { min: 0, max: None, counted: false },
+            '+' => Operator { min: 1, max: None, counted: false },
+            '?' => Operator { min: 0, max: Some(1), counted: false },
+            '{' => return self.counts(),
+            _ => return Ok(None),
+        };
+        self.at += 1;
+        Ok(Some(operator))
     }
 
     /// Anything but a repetition.
@@ -248,12 +276,12 @@ impl<'p> Parser<'p> {
         Err(reason.at(self.text, 0..self.text.len(), Some(help::too_big())))
     }
 
-    /// Repeats what was read last; the operator, without a `?` after it, has been read.
+    /// Repeats what was read last.
     fn repeat(
         &mut self,
         start: usize,
         repeated: Option<usize>,
-        build: impl FnOnce(Piece) -> Piece,
+        operator: Operator,
     ) -> Result<(), PatternError> {
         // Lazy or greedy: whether there is a match is the same.
         self.eat("?");
@@ -267,7 +295,9 @@ impl<'p> Parser<'p> {
             let help = help::missing_argument(quoted, self.text);
             return Err(Reason::MissingRepeatArgument.at(quoted, span, Some(help)));
         };
-        let piece = self.measure(build(piece))?;
+        let Operator { min, max, counted } = operator;
+        let piece = if counted { piece.repeat_counted(min, max) } else { piece.repeat(min, max) };
+        let piece = self.measure(piece)?;
         if piece.copies() > u32::from(REPEAT_MAX) {
             return Err(Reason::RepeatSize.at(quoted, span, Some(help::repeat_product())));
         }
@@ -276,28 +306,16 @@ impl<'p> Parser<'p> {
     }
 
     /// Reads `{2}`, `{2,}` or `{2,5}`; anything else is a literal brace.
-    fn counts(&mut self) -> Result<Option<(u16, Option<u16>)>, PatternError> {
+    fn counts(&mut self) -> Result<Option<Operator>, PatternError> {
         let rest = self.rest();
         let Some(counts) = Counts::read(rest) else { return Ok(None) };
         let span = self.at..self.at + counts.length;
-        let fits = |count: u64| u16::try_from(count).ok().filter(|&count| count <= REPEAT_MAX);
-        let parsed = match (fits(counts.min), counts.max) {
-            (Some(min), None) => Some((min, None)),
-            (Some(min), Some(max)) => {
-                fits(max).filter(|&max| min <= max).map(|max| (min, Some(max)))
-            }
-            (None, _) => None,
+        let Some(operator) = counts.operator() else {
+            let help = Some(help::repeat_count(counts.min, counts.max));
+            return Err(Reason::RepeatSize.at(&rest[..counts.length], span, help));
         };
-        match parsed {
-            Some(parsed) => {
-                self.at = span.end;
-                Ok(Some(parsed))
-            }
-            None => {
-                let help = Some(help::repeat_count(counts.min, counts.max));
-                Err(Reason::RepeatSize.at(&rest[..counts.length], span, help))
-            }
-        }
+        self.at = span.end;
+        Ok(Some(operator))
     }
 
     // What is left, and small steps through it.
@@ -343,6 +361,17 @@ impl Counts {
         };
         let rest = rest.strip_prefix('}')?;
         Some(Self { min, max, length: text.len() - rest.len() })
+    }
+
+    /// `None`: over [`REPEAT_MAX`], or the wrong way round.
+    fn operator(&self) -> Option<Operator> {
+        let fits = |count: u64| u16::try_from(count).ok().filter(|&count| count <= REPEAT_MAX);
+        let min = fits(self.min)?;
+        let max = match self.max {
+            None => None,
+            Some(max) => Some(fits(max).filter(|&max| min <= max)?),
+        };
+        Some(Operator { min, max, counted: true })
     }
 }
 
