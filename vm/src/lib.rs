@@ -7,9 +7,11 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod asm;
 pub mod facts;
 mod index;
 pub mod isa;
+pub mod listing;
 pub mod matcher;
 pub mod program;
 pub mod run;
