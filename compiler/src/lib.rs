@@ -7,8 +7,41 @@
 pub mod automata;
 pub mod diagnostic;
 pub mod hir;
+pub mod link;
+pub mod lower;
+pub mod oracle;
 pub mod pattern;
 pub mod policy;
 pub mod selector;
 pub mod time;
+pub mod unit;
 pub mod yaml;
+
+use caapc_vm::program::Program;
+
+/// Compiles one policy to its unit: the entry on the control road for a policy that changed.
+///
+/// # Errors
+/// Every pattern that is too large to run.
+pub fn compile(entry: &policy::Entry) -> Result<unit::Unit, Vec<lower::Oversize>> {
+    match entry {
+        policy::Entry::Policy(policy) => lower::lower(policy),
+        policy::Entry::Broken(broken) => Ok(lower::lower_broken(broken)),
+    }
+}
+
+/// Reads a listing back; the patterns in it go through the front end again.
+///
+/// # Errors
+/// The line that is no part of a listing, or why the program does not verify.
+pub fn assemble(text: &str) -> Result<Program, caapc_vm::asm::AsmError> {
+    caapc_vm::asm::assemble(text, &mut |patterns, rules| {
+        let mut builder = automata::Builder::new();
+        for (text, rule) in patterns {
+            let hir = pattern::parse(text).map_err(|error| error.to_string())?;
+            let shape = automata::shape(&hir, &automata::Limits::default()).map_err(|error| error.to_string())?;
+            builder.add(&shape, *rule);
+        }
+        builder.finish(rules, &mut automata::TailCache::new()).map_err(|error| error.to_string())
+    })
+}

@@ -84,7 +84,7 @@ pub fn compare_order(one: Option<f64>, other: Option<f64>) -> Ordering {
 #[derive(Default)]
 struct Link<'u> {
     draft: Draft,
-    matcher: Builder<'u>,
+    matcher: Builder,
     rules: u32,
     labels: HashMap<&'u str, u32>,
     texts: HashMap<&'u str, u32>,

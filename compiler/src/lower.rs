@@ -69,7 +69,7 @@ fn lower_rule(number: usize, rule: &Rule, faults: &mut Vec<Oversize>) -> UnitRul
     let path = image_path.as_ref().map(|path| {
         let mut patterns = Vec::with_capacity(path.values.len());
         for (value, pattern) in path.values.iter().enumerate() {
-            match automata::shape(&pattern.hir) {
+            match automata::shape(&pattern.hir, &automata::Limits::default()) {
                 Ok(shape) => patterns.push((pattern.text.as_str().into(), shape)),
                 Err(why) => faults.push(Oversize { rule: number, value, why }),
             }
