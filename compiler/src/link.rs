@@ -55,7 +55,8 @@ impl Linker {
             link.policy(unit);
         }
         let hits = link.rules;
-        link.draft.matcher = link.matcher.finish(hits, &mut self.tails).map_err(LinkError::TooBig)?;
+        link.draft.matcher =
+            link.matcher.finish(hits, &mut self.tails).map_err(LinkError::TooBig)?;
         Ok(verify::verify(link.draft)?)
     }
 }
@@ -148,7 +149,9 @@ impl<'u> Link<'u> {
     /// INVARIANT (plain rules): a path, a status and an age test, each leaving for the next rule.
     fn rule(&mut self, rule: &'u UnitRule) {
         let UnitRule { action, path, status, age } = rule;
-        let tests = usize::from(path.is_some()) + usize::from(status.is_some()) + usize::from(age.is_some());
+        let tests = usize::from(path.is_some())
+            + usize::from(status.is_some())
+            + usize::from(age.is_some());
         let next = (self.draft.code.len() + tests + 1) as u32;
         if let Some(path) = path {
             let mut texts = Vec::with_capacity(path.patterns.len());
@@ -160,7 +163,13 @@ impl<'u> Link<'u> {
             self.push(Inst { op: Op::PathMatch, sense: path.none_of, a, b: 0, to: next });
         }
         if let Some((mask, none_of)) = *status {
-            self.push(Inst { op: Op::StatusIn, sense: none_of, a: u32::from(mask), b: 0, to: next });
+            self.push(Inst {
+                op: Op::StatusIn,
+                sense: none_of,
+                a: u32::from(mask),
+                b: 0,
+                to: next,
+            });
         }
         if let Some(age) = *age {
             let test = self.age(age);

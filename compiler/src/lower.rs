@@ -38,7 +38,8 @@ pub fn lower(policy: &Policy) -> Result<Unit, Vec<Oversize>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let mut unit = Unit::new(&policy.name, policy.order, &policy.selector, &policy.namespace_selector);
+    let mut unit =
+        Unit::new(&policy.name, policy.order, &policy.selector, &policy.namespace_selector);
     unit.rules = rules;
     lower_select(&mut unit, Some(&policy.selector), Some(&policy.namespace_selector));
     Ok(unit)
@@ -109,7 +110,11 @@ enum Operand<'b> {
     Set(&'b [Box<str>]),
 }
 
-fn lower_select(unit: &mut Unit, selector: Option<&Selector>, namespace_selector: Option<&Selector>) {
+fn lower_select(
+    unit: &mut Unit,
+    selector: Option<&Selector>,
+    namespace_selector: Option<&Selector>,
+) {
     let arena = Bump::new();
     let mut both = BumpVec::new_in(&arena);
     both.extend(selector.map(|selector| condition(&arena, selector.node(), false)));
@@ -129,6 +134,7 @@ fn lower_select(unit: &mut Unit, selector: Option<&Selector>, namespace_selector
             emit.patch();
         }
     }
+    unit.seal();
 }
 
 fn condition<'b>(arena: &'b Bump, node: &'b Node, namespace: bool) -> Condition<'b> {
@@ -138,10 +144,18 @@ fn condition<'b>(arena: &'b Bump, node: &'b Node, namespace: bool) -> Condition<
     };
     // Every value contains, starts and ends with the empty string: what is left is the presence.
     let part = |op, key, part: &'b str| {
-        if part.is_empty() { test(Op::LabelHas, key, Operand::None) } else { test(op, key, Operand::Text(part)) }
+        if part.is_empty() {
+            test(Op::LabelHas, key, Operand::None)
+        } else {
+            test(op, key, Operand::Text(part))
+        }
     };
     let member = |key, set: &'b [Box<str>]| {
-        if set.is_empty() { Condition::Always(false) } else { test(Op::LabelIn, key, Operand::Set(set)) }
+        if set.is_empty() {
+            Condition::Always(false)
+        } else {
+            test(Op::LabelIn, key, Operand::Set(set))
+        }
     };
     let list = |nodes: &'b [Node], all| {
         let mut conditions = BumpVec::with_capacity_in(nodes.len(), arena);
@@ -173,8 +187,15 @@ fn negate<'b>(arena: &'b Bump, condition: Condition<'b>) -> Condition<'b> {
 }
 
 /// An and (`all`) or an or of conditions, without the constants.
-fn fold<'b>(arena: &'b Bump, mut conditions: BumpVec<'b, Condition<'b>>, all: bool) -> Condition<'b> {
-    if conditions.iter().any(|condition| matches!(condition, Condition::Always(holds) if *holds != all)) {
+fn fold<'b>(
+    arena: &'b Bump,
+    mut conditions: BumpVec<'b, Condition<'b>>,
+    all: bool,
+) -> Condition<'b> {
+    if conditions
+        .iter()
+        .any(|condition| matches!(condition, Condition::Always(holds) if *holds != all))
+    {
         return Condition::Always(!all);
     }
     conditions.retain(|condition| !matches!(condition, Condition::Always(_)));

@@ -55,7 +55,8 @@ impl<'p> Oracle<'p> {
             let mut patterns = Vec::new();
             for rule in rules {
                 let values = rule.image_path.iter().flat_map(|path| &path.values);
-                let plain: Result<Vec<Plain>, _> = values.map(|value| Plain::new(&value.hir)).collect();
+                let plain: Result<Vec<Plain>, _> =
+                    values.map(|value| Plain::new(&value.hir)).collect();
                 patterns.push(plain.map_err(|error| error.to_string())?);
             }
             ready.push((entry, patterns));
@@ -73,21 +74,28 @@ impl<'p> Oracle<'p> {
                         _ => true,
                     };
                     if applies {
-                        return Outcome::Decided { policy: &broken.name, rule: 0, action: Action::Reject };
+                        return Outcome::Decided {
+                            policy: &broken.name,
+                            rule: 0,
+                            action: Action::Reject,
+                        };
                     }
                 }
                 Entry::Policy(policy) => {
                     if !applies(&policy.selector, &policy.namespace_selector, facts) {
                         continue;
                     }
-                    let matching = policy
-                        .rules
-                        .iter()
-                        .zip(patterns)
-                        .position(|(rule, patterns)| rule_matches(rule, patterns, facts, image));
+                    let matching =
+                        policy.rules.iter().zip(patterns).position(|(rule, patterns)| {
+                            rule_matches(rule, patterns, facts, image)
+                        });
                     if let Some(rule) = matching {
                         let action = policy.rules[rule].action;
-                        return Outcome::Decided { policy: &policy.name, rule: rule as u32, action };
+                        return Outcome::Decided {
+                            policy: &policy.name,
+                            rule: rule as u32,
+                            action,
+                        };
                     }
                 }
             }
@@ -112,7 +120,12 @@ fn applies(selector: &Selector, namespace_selector: &Selector, facts: &RequestFa
     namespace_selector.matches(facts.namespace_labels) && selector.matches(facts.labels)
 }
 
-fn rule_matches(rule: &Rule, patterns: &[Plain], facts: &RequestFacts<'_>, image: &ImageFacts<'_>) -> bool {
+fn rule_matches(
+    rule: &Rule,
+    patterns: &[Plain],
+    facts: &RequestFacts<'_>,
+    image: &ImageFacts<'_>,
+) -> bool {
     let Rule { action, image_path, image_scan_status, image_last_scan } = rule;
     let path = image_path.as_ref().is_none_or(|path| {
         let holds = |text: &str| {
@@ -126,7 +139,8 @@ fn rule_matches(rule: &Rule, patterns: &[Plain], facts: &RequestFacts<'_>, image
         }
     });
     let status = image_scan_status.as_ref().is_none_or(|status| {
-        let some = status.values.iter().any(|word| ScanStatus::from_word(word) == Some(image.status));
+        let some =
+            status.values.iter().any(|word| ScanStatus::from_word(word) == Some(image.status));
         some == (status.operator == Membership::IsOneOf)
     });
     path && status && image_last_scan.is_none_or(|age| age_matches(age, facts, image.last_scan))

@@ -60,7 +60,12 @@ pub(crate) enum Age {
 }
 
 impl Unit {
-    pub(crate) fn new(name: &str, order: Option<f64>, selector: &Selector, namespace_selector: &Selector) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        order: Option<f64>,
+        selector: &Selector,
+        namespace_selector: &Selector,
+    ) -> Self {
         Self {
             name: name.into(),
             order,

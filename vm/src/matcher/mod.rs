@@ -143,6 +143,7 @@ pub struct Matcher {
 
 impl Default for Matcher {
     /// Without patterns and without hits.
+    #[expect(clippy::expect_used, reason = "empty tables verify; a test makes them")]
     fn default() -> Self {
         Self::new(Tables::empty(0)).expect("INVARIANT (in bounds): empty tables verify")
     }
