@@ -39,7 +39,8 @@ pub fn assemble(text: &str) -> Result<Program, caapc_vm::asm::AsmError> {
         let mut builder = automata::Builder::new();
         for (text, rule) in patterns {
             let hir = pattern::parse(text).map_err(|error| error.to_string())?;
-            let shape = automata::shape(&hir, &automata::Limits::default()).map_err(|error| error.to_string())?;
+            let shape = automata::shape(&hir, &automata::Limits::default())
+                .map_err(|error| error.to_string())?;
             builder.add(&shape, *rule);
         }
         builder.finish(rules, &mut automata::TailCache::new()).map_err(|error| error.to_string())

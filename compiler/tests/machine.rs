@@ -1,0 +1,173 @@
+//! Compiler and machine against the oracle, on random policies, workloads and clocks.
+//!
+//! `CAAPC_SETS=N cargo test -p caapc-compiler --test machine` runs N policy sets (default 1,000),
+//! `CAAPC_SEED=S` starts at another seed. A failure names its seed: add it to `KEPT`.
+#![allow(missing_docs)]
+
+mod random;
+
+use std::sync::Arc;
+
+use caapc_compiler::link::Linker;
+use caapc_compiler::oracle::{Oracle, Outcome};
+use caapc_compiler::policy::Entry;
+use caapc_compiler::{assemble, compile};
+use caapc_vm::facts::{ImageFacts, RequestFacts};
+use caapc_vm::listing::{Options, listing};
+use caapc_vm::program::{Action, Program};
+use caapc_vm::run::{self, Scratch, Verdict};
+
+use random::{Request, Rng};
+
+/// Seeds that failed once.
+const KEPT: &[u64] = &[];
+
+const REQUESTS: usize = 100;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn the_machine_decides_as_the_oracle_does() {
+    let (sets, first) = (number("CAAPC_SETS", 1_000), number("CAAPC_SEED", 1));
+    let mut linker = Linker::new();
+    let mut decided = 0;
+    for seed in KEPT.iter().copied().chain(first..first + sets) {
+        decided += check_set(seed, &mut linker);
+    }
+    // A generator whose policies never matched would prove nothing.
+    assert!(decided > sets as usize * REQUESTS / 5, "only {decided} images were decided by a rule");
+}
+
+fn check_set(seed: u64, linker: &mut Linker) -> usize {
+    let mut rng = Rng::new(seed);
+    let entries = random::entries(&mut rng);
+    let program = link(linker, &entries);
+    let oracle = Oracle::new(&entries).expect("the slow matcher takes every pattern");
+    let (mut scratch, mut walked) = (Scratch::new(), Scratch::new());
+    let mut decided = 0;
+    for nth in 0..REQUESTS {
+        let request = random::request(&mut rng, &entries);
+        decided += check_request(seed, nth, &program, &oracle, &request, &mut scratch, &mut walked);
+    }
+    decided
+}
+
+fn link(linker: &mut Linker, entries: &[Entry]) -> Program {
+    let units: Vec<_> =
+        entries.iter().map(|entry| Arc::new(compile(entry).expect("small patterns"))).collect();
+    linker.link(&units).expect("links")
+}
+
+fn check_request(
+    seed: u64,
+    nth: usize,
+    program: &Program,
+    oracle: &Oracle<'_>,
+    request: &Request,
+    scratch: &mut Scratch,
+    walked: &mut Scratch,
+) -> usize {
+    let (labels, namespace_labels) = (request.labels(), request.namespace_labels());
+    let facts = RequestFacts {
+        labels: &labels,
+        namespace_labels: &namespace_labels,
+        now: request.now,
+        skew_secs: request.skew_secs,
+    };
+    run::select(program, scratch, &facts);
+    let mut decided = 0;
+    for image in &request.images {
+        let image = ImageFacts {
+            path: &image.path,
+            canonical: image.canonical.as_deref(),
+            status: image.status,
+            last_scan: image.last_scan,
+        };
+        let verdict = run::run(program, scratch, &image);
+        let walk = run::walk(program, walked, &facts, &image, &mut |_| {});
+        let expected = oracle.decide(&facts, &image);
+        let place = || {
+            format!(
+                "seed {seed} request {nth}: {request:#?}\n{}",
+                listing(program, &Options::default())
+            )
+        };
+        assert_eq!(named(program, verdict), expected, "machine, {}", place());
+        assert_eq!(named(program, walk), expected, "walk, {}", place());
+        decided += usize::from(verdict != Verdict::Pass);
+    }
+    decided
+}
+
+fn named(program: &Program, verdict: Verdict) -> Outcome<'_> {
+    let action = match verdict {
+        Verdict::Pass => return Outcome::Pass,
+        Verdict::Allow(_) => Action::Allow,
+        Verdict::Reject(_) => Action::Reject,
+    };
+    let info = verdict.rule().and_then(|rule| program.rule(rule)).expect("a verdict names a rule");
+    assert_eq!(info.action, action);
+    Outcome::Decided { policy: info.policy, rule: info.index, action }
+}
+
+#[test]
+fn programs_come_back_from_their_bytes_and_their_listing() {
+    let mut linker = Linker::new();
+    for seed in 1..200 {
+        let entries = random::entries(&mut Rng::new(seed));
+        let program = link(&mut linker, &entries);
+        let bytes = program.encode();
+        let decoded = Program::decode(&bytes).expect("own bytes decode");
+        assert_eq!(decoded.encode(), bytes, "seed {seed}");
+        let text = listing(&program, &Options::default());
+        let assembled =
+            assemble(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
+        assert_eq!(listing(&assembled, &Options::default()), text, "seed {seed}");
+        assert_eq!(assembled.encode(), bytes, "seed {seed}\n{text}");
+    }
+}
+
+#[test]
+fn damaged_programs_are_refused_or_run_without_a_panic() {
+    let mut rng = Rng::new(7);
+    let entries = random::entries(&mut Rng::new(11));
+    let bytes = link(&mut Linker::new(), &entries).encode();
+    let request = random::request(&mut rng, &entries);
+    let (labels, namespace_labels) = (request.labels(), request.namespace_labels());
+    let facts = RequestFacts {
+        labels: &labels,
+        namespace_labels: &namespace_labels,
+        now: request.now,
+        skew_secs: 0,
+    };
+    let mut accepted = 0;
+    for _ in 0..4_000 {
+        let mut damaged = bytes.clone();
+        for _ in 0..=rng.below(3) {
+            let at = 16 + rng.below(damaged.len() - 16);
+            damaged[at] = rng.below(256) as u8;
+        }
+        if rng.below(10) == 0 {
+            damaged.truncate(rng.below(damaged.len()));
+        }
+        random::repair_checksum(&mut damaged);
+        let Ok(program) = Program::decode(&damaged) else { continue };
+        accepted += 1;
+        let mut scratch = Scratch::new();
+        run::select(&program, &mut scratch, &facts);
+        for image in &request.images {
+            let image = ImageFacts {
+                path: &image.path,
+                canonical: None,
+                status: image.status,
+                last_scan: image.last_scan,
+            };
+            run::run(&program, &mut scratch, &image);
+            run::walk(&program, &mut scratch, &facts, &image, &mut |_| {});
+        }
+        listing(&program, &Options::default());
+    }
+    assert!(accepted > 0, "damage in texts does no harm");
+}
