@@ -3,11 +3,16 @@
 //! Exit codes: 0 fine, 1 rejected, differs or a case failed, 2 bad input or usage, 3 environment.
 
 pub mod batch;
+pub mod certs;
+pub mod cluster;
 pub mod completions;
 pub mod crds;
 pub mod files;
+pub mod install;
 pub mod io;
 pub mod selector;
+pub mod uninstall;
+mod unscanned;
 
 use std::process::ExitCode;
 
@@ -25,10 +30,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Certs(certs::Args),
     Completions(completions::CompletionsArgs),
     Crds(crds::Args),
+    Install(Box<install::Args>),
     Man(completions::ManArgs),
     Selector(selector::Args),
+    Uninstall(uninstall::Args),
 }
 
 /// Runs the command line of this process.
@@ -36,10 +44,13 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = Out::stdout();
     let result: Result<Exit, Failure> = match cli.command {
+        Command::Certs(args) => certs::run(args, &mut out),
         Command::Completions(args) => completions::completions(args, &mut out),
         Command::Crds(args) => crds::run(args, &mut out),
+        Command::Install(args) => install::run(*args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),
+        Command::Uninstall(args) => uninstall::run(args, &mut out),
     };
     match result.and_then(|exit| out.flush().map(|()| exit)) {
         Ok(Exit::Fine) => ExitCode::SUCCESS,
