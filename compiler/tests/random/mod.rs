@@ -11,14 +11,14 @@ use caapc_vm::program::Action;
 use caapc_vm::time::Span;
 
 /// xorshift64*: enough for tests, the same everywhere.
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -170,7 +170,7 @@ fn time(rng: &mut Rng) -> Timestamp {
     }
 }
 
-pub fn entries(rng: &mut Rng) -> Vec<Entry> {
+pub(crate) fn entries(rng: &mut Rng) -> Vec<Entry> {
     // Mostly small sets; a few are wide enough that rules fill several words of bits.
     let count = if rng.one_in(12) { 20 + rng.below(60) } else { 1 + rng.below(6) };
     let mut entries: Vec<Entry> = (0..count).map(|nth| entry(rng, nth)).collect();
@@ -210,20 +210,20 @@ fn entry(rng: &mut Rng, nth: usize) -> Entry {
 }
 
 #[derive(Debug)]
-pub struct Image {
-    pub path: String,
-    pub canonical: Option<String>,
-    pub status: ScanStatus,
-    pub last_scan: Option<Timestamp>,
+pub(crate) struct Image {
+    pub(crate) path: String,
+    pub(crate) canonical: Option<String>,
+    pub(crate) status: ScanStatus,
+    pub(crate) last_scan: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     labels: Vec<(String, String)>,
     namespace_labels: Vec<(String, String)>,
-    pub now: Timestamp,
-    pub skew_secs: u32,
-    pub images: Vec<Image>,
+    pub(crate) now: Timestamp,
+    pub(crate) skew_secs: u32,
+    pub(crate) images: Vec<Image>,
 }
 
 fn borrowed(labels: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -231,11 +231,11 @@ fn borrowed(labels: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 impl Request {
-    pub fn labels(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn labels(&self) -> Vec<(&str, &str)> {
         borrowed(&self.labels)
     }
 
-    pub fn namespace_labels(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn namespace_labels(&self) -> Vec<(&str, &str)> {
         borrowed(&self.namespace_labels)
     }
 }
@@ -256,6 +256,10 @@ fn scan_time(rng: &mut Rng, now: Timestamp, skew_secs: u32, entries: &[Entry]) -
         },
         _ => return time(rng),
     };
+    if edge == Timestamp::MIN {
+        // Minus infinity is a bound, but no time at which anything was scanned.
+        return time(rng);
+    }
     match (rng.below(3), edge) {
         (0, edge) => edge,
         (1, Timestamp { secs, nanos: 999_999_999 }) => {
@@ -269,7 +273,7 @@ fn scan_time(rng: &mut Rng, now: Timestamp, skew_secs: u32, entries: &[Entry]) -
     }
 }
 
-pub fn request(rng: &mut Rng, entries: &[Entry]) -> Request {
+pub(crate) fn request(rng: &mut Rng, entries: &[Entry]) -> Request {
     let now = Timestamp {
         secs: NOW + rng.below(3) as i64 * 86_400 * 30,
         nanos: rng.below(2) as u32 * 250,
@@ -288,7 +292,7 @@ pub fn request(rng: &mut Rng, entries: &[Entry]) -> Request {
 }
 
 /// Makes damage get past the checksum, which only finds accidents.
-pub fn repair_checksum(bytes: &mut [u8]) {
+pub(crate) fn repair_checksum(bytes: &mut [u8]) {
     if bytes.len() < 16 {
         return;
     }
