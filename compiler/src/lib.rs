@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod pattern;
 pub mod policy;
 pub mod selector;
+pub mod set;
 pub mod time;
 pub mod unit;
 pub mod yaml;
