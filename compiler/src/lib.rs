@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod automata;
+pub mod check;
 pub mod diagnostic;
 pub mod hir;
 pub mod link;
+mod lint;
 pub mod lower;
 pub mod oracle;
 pub mod pattern;

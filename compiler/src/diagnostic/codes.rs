@@ -106,4 +106,8 @@ codes! {
     MISTAKEN_COMPARISON "CAP108" Warning "the comparison seems to be the wrong way round"
     /// A registry host that no image has.
     IMPOSSIBLE_HOST "CAP109" Warning "a registry host that no image has"
+    /// A criterion that is null.
+    NULL_CRITERION "CAP110" Warning "a criterion without a value"
+    /// A duration of nothing.
+    ZERO_DURATION "CAP111" Warning "a duration of no time at all"
 }

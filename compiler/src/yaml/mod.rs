@@ -214,6 +214,14 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// The items, if this is a list.
+    pub fn items(&self) -> Option<&[Self]> {
+        match &self.value {
+            Value::Sequence(items) => Some(items),
+            Value::Scalar(_) | Value::Mapping(_) => None,
+        }
+    }
+
     /// The text, if this is a scalar that is a string.
     pub fn as_str(&self) -> Option<&str> {
         match self.plain()? {
