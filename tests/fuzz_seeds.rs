@@ -1,0 +1,57 @@
+//! Replays the kept inputs of every fuzz target with the stable compiler.
+//!
+//! The checks themselves are the targets' own: `fuzz/checks/`.
+
+use std::path::Path;
+
+#[path = "../fuzz/checks/selector.rs"]
+mod selector;
+
+/// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
+const TARGETS: [(&str, fn(&[u8])); 1] = [("selector", selector::check)];
+
+#[test]
+fn kept_inputs_keep_their_promises() {
+    for (target, check) in TARGETS {
+        let folder = seeds().join(target);
+        let mut inputs = 0;
+        for entry in std::fs::read_dir(&folder).expect("every target has seeds") {
+            let path = entry.expect("a folder can be listed").path();
+            let input = std::fs::read(&path).expect("a seed can be read");
+            // The name comes first, so that a panic says whose it is.
+            eprintln!("{}", path.display());
+            check(&input);
+            // Prefixes are what a fuzzer would try next.
+            for end in 0..input.len().min(512) {
+                check(&input[..end]);
+            }
+            inputs += 1;
+        }
+        assert!(inputs > 0, "{} is empty", folder.display());
+    }
+}
+
+#[test]
+fn every_folder_of_seeds_and_every_target_is_replayed() {
+    let mut folders = names(&seeds());
+    folders.sort();
+    let mut targets: Vec<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    targets.sort();
+    assert_eq!(folders, targets, "folders of fuzz/seeds and the list in this file");
+
+    let mut programs = names(&seeds().join("../fuzz_targets"));
+    programs.sort();
+    let expected: Vec<String> = targets.iter().map(|name| format!("{name}.rs")).collect();
+    assert_eq!(programs, expected, "files of fuzz/fuzz_targets and the list in this file");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    entries
+        .map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into())
+        .collect()
+}
+
+fn seeds() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
+}
