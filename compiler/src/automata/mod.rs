@@ -3,14 +3,25 @@
 //! A pattern is first given a [`Shape`], on its own, once; shapes are kept with the policy they
 //! come from. Linking puts the shapes of all policies into one [`Builder`]. Start at [`shape`].
 
+mod alphabet;
 mod builder;
+mod cache;
+mod code;
+mod describe;
+mod determinise;
+mod items;
 mod nfa;
+mod pools;
+mod shape;
+mod tree;
 
 use std::fmt;
-use std::sync::Arc;
 
-pub use builder::{Builder, TailCache};
+pub use builder::Builder;
 use caapc_vm::matcher::nfa::STEPS_MAX;
+pub use cache::TailCache;
+pub use describe::describe;
+pub use shape::Shape;
 
 use crate::hir::Hir;
 
@@ -52,12 +63,6 @@ impl Default for Limits {
     }
 }
 
-/// How a pattern is searched. Small, and the same wherever the pattern is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    hir: Arc<Hir>,
-}
-
 /// Gives a pattern its shape.
 ///
 /// # Errors
@@ -67,13 +72,5 @@ pub fn shape(hir: &Hir, limits: &Limits) -> Result<Shape, TooBig> {
     if steps >= limits.states_max.min(STEPS_MAX as u64) {
         return Err(TooBig::steps(steps));
     }
-    Ok(Shape { hir: Arc::new(hir.clone()) })
-}
-
-impl Shape {
-    /// One line for listings.
-    pub fn describe(&self, cache: &mut TailCache) -> String {
-        let _ = cache;
-        format!("nfa {} states", nfa::steps(&self.hir))
-    }
+    Ok(Shape::of(hir))
 }

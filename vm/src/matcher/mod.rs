@@ -145,7 +145,7 @@ impl Default for Matcher {
     /// Without patterns and without hits.
     #[expect(clippy::expect_used, reason = "empty tables verify; a test makes them")]
     fn default() -> Self {
-        Self::new(Tables::empty(0)).expect("INVARIANT (in bounds): empty tables verify")
+        Self::new(Tables::empty(0)).expect("empty tables verify")
     }
 }
 
