@@ -1,0 +1,308 @@
+//! The tables of whole sets of patterns against the plain matcher, on random patterns and texts.
+
+use caapc_compiler::automata::{Builder, Limits, Shape, TailCache, shape};
+use caapc_compiler::hir::Hir;
+use caapc_compiler::pattern::{self, plain::Plain};
+use caapc_vm::matcher::{Matcher, MatcherScratch};
+use caapc_vm::wire::{Reader, Writer};
+
+/// A small generator of numbers (xorshift), so that every failure repeats.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 11) as usize % bound
+    }
+
+    fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
+        choices[self.below(choices.len())]
+    }
+}
+
+const LITERALS: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    "ba",
+    "k",
+    "s",
+    "/",
+    r"\.",
+    ".",
+    ":",
+    "-",
+    "aa",
+    "abab",
+    "a/b",
+    r"\n",
+    "é",
+    "日",
+    "K",
+    "gcr",
+    r"gcr\.io/",
+    "quay.io/org-1/",
+    "base-",
+    ":latest",
+];
+const CLASSES: &[&str] = &[
+    "[ab]",
+    "[^a]",
+    "[^ab\n]",
+    r"\d",
+    r"\w",
+    r"\W",
+    r"\s",
+    "(?i:k)",
+    "(?i:s)",
+    r"\pL",
+    r"\PL",
+    "(?s:.)",
+    "[a-z]",
+    "[é-ü]",
+    "[^é]",
+    "[k\u{212a}]",
+    "[0-9]",
+];
+const LOOKS: &[&str] = &["^", "$", r"\b", r"\B", "(?m:^)", "(?m:$)", r"\A", r"\z"];
+const REPEATS: &[&str] = &["*", "+", "?", "{2}", "{0,2}", "{2,}", "*?", "{3}"];
+
+/// A random pattern in Go's syntax.
+fn pattern(random: &mut Random, depth: usize) -> String {
+    match random.below(if depth == 0 { 5 } else { 12 }) {
+        0..=2 => random.of(LITERALS).to_owned(),
+        3 => random.of(CLASSES).to_owned(),
+        4 => random.of(LOOKS).to_owned(),
+        5..=7 => {
+            let len = 1 + random.below(4);
+            (0..len).map(|_| pattern(random, depth - 1)).collect()
+        }
+        8..=9 => {
+            let len = 2 + random.below(3);
+            let items: Vec<String> = (0..len).map(|_| pattern(random, depth - 1)).collect();
+            format!("({})", items.join("|"))
+        }
+        _ => format!("(?:{}){}", pattern(random, depth - 1), random.of(REPEATS)),
+    }
+}
+
+/// What people put around patterns.
+fn dressed(random: &mut Random) -> String {
+    let lead = random.of(&["", "", "^", "^", "^.*", ".*", "^(?s:.*)", "^(a|b)", "^.", "^.+"]);
+    let trail = random.of(&["", "", "$", ".*", ".*$", "(?s:.*)$", ".+", ".+$", "a*$", r"\n$"]);
+    let inner = pattern(random, 3);
+    match random.below(4) {
+        0 => inner,
+        1 => format!("{lead}{inner}|{trail}"),
+        _ => format!("{lead}{inner}{trail}"),
+    }
+}
+
+const PIECES: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    "k",
+    "K",
+    "s",
+    "\u{212a}",
+    "\u{17f}",
+    "/",
+    ".",
+    ":",
+    "-",
+    "\n",
+    "é",
+    "ü",
+    "日",
+    "1",
+    "_",
+    " ",
+    "gcr",
+    "gcr.io/",
+    "quay.io/org-1/",
+    "base-",
+    ":latest",
+    "abab",
+    "aaaa",
+    "😀",
+];
+
+fn text(random: &mut Random) -> String {
+    let len = random.below(9);
+    (0..len).map(|_| random.of(PIECES)).collect()
+}
+
+fn parse(text: &str) -> Option<Hir> {
+    pattern::parse(text).ok()
+}
+
+#[track_caller]
+fn shape_of(text: &str) -> Shape {
+    let hir = pattern::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
+    shape(&hir, &Limits::default()).unwrap()
+}
+
+/// Marks with a scratch that was prepared before, and through bytes as well.
+fn mark(matcher: &Matcher, text: &str) -> Vec<u64> {
+    let words = matcher.hits().div_ceil(64) as usize;
+    let (mut hits, mut scratch) = (vec![0; words], MatcherScratch::new());
+    scratch.prepare(matcher);
+    matcher.mark(text, &vec![u64::MAX; words], &mut scratch, &mut hits);
+    hits
+}
+
+fn through_bytes(matcher: &Matcher) -> Matcher {
+    let mut writer = Writer::default();
+    matcher.write(&mut writer);
+    let mut reader = Reader::new(&writer.bytes);
+    let read = Matcher::read(&mut reader, matcher.hits()).expect("what was written can be read");
+    reader.end().expect("nothing is left");
+    let mut again = Writer::default();
+    read.write(&mut again);
+    assert!(writer.bytes == again.bytes, "the bytes change");
+    read
+}
+
+/// One matcher for each pattern.
+#[test]
+fn one_pattern_at_a_time() {
+    let mut random = Random(0x5eed);
+    let (mut tried, mut cache) = (0, TailCache::new());
+    while tried < rounds(6_000) {
+        let source = dressed(&mut random);
+        let Some(hir) = parse(&source) else { continue };
+        let plain = Plain::new(&hir).unwrap();
+        let shape = shape(&hir, &Limits::default()).unwrap();
+        let mut builder = Builder::new();
+        builder.add(&shape, 0);
+        let matcher = builder.finish(1, &mut cache).unwrap();
+        for _ in 0..20 {
+            let text = text(&mut random);
+            let (own, right) = (mark(&matcher, &text)[0] == 1, plain.is_match(&text));
+            assert_eq!(
+                own,
+                right,
+                "{source:?} on {text:?}: {}\n{hir:?}",
+                shape.describe(&mut cache).unwrap()
+            );
+        }
+        tried += 1;
+    }
+}
+
+/// Many patterns in one matcher, with hits that share patterns and patterns that share hits.
+#[test]
+fn sets_of_patterns() {
+    let mut random = Random(0xcafe);
+    let mut cache = TailCache::new();
+    for round in 0..rounds(60) {
+        let hits = [1, 2, 63, 64, 65, 200, 1000][random.below(7)];
+        let mut rows: Vec<(Plain, Shape, u32)> = Vec::new();
+        for _ in 0..1 + random.below(120) {
+            let source = dressed(&mut random);
+            let Some(hir) = parse(&source) else { continue };
+            for _ in 0..1 + random.below(2) {
+                let plain = Plain::new(&hir).unwrap();
+                let shape = shape(&hir, &Limits::default()).unwrap();
+                rows.push((plain, shape, random.below(hits) as u32));
+            }
+        }
+        let mut builder = Builder::new();
+        rows.iter().for_each(|(_, shape, hit)| builder.add(shape, *hit));
+        let matcher = builder.finish(hits as u32, &mut cache).unwrap();
+        let read = through_bytes(&matcher);
+        let mut scratch = MatcherScratch::new();
+        for _ in 0..40 {
+            let text = text(&mut random);
+            let mut right = vec![0_u64; hits.div_ceil(64)];
+            for (plain, _, hit) in &rows {
+                if plain.is_match(&text) {
+                    right[*hit as usize / 64] |= 1 << (hit % 64);
+                }
+            }
+            assert_eq!(mark(&matcher, &text), right, "round {round}: {text:?}");
+            assert_eq!(mark(&read, &text), right, "round {round}: {text:?} through bytes");
+            // What is not wanted may be left out; what is wanted may not.
+            let wanted: Vec<u64> = right.iter().map(|_| random.next()).collect();
+            let mut some = vec![0; right.len()];
+            matcher.mark(&text, &wanted, &mut scratch, &mut some);
+            for ((some, right), wanted) in some.iter().zip(&right).zip(&wanted) {
+                assert_eq!(some & wanted, right & wanted, "round {round}: {text:?} wanted");
+                assert_eq!(some & !right, 0, "round {round}: {text:?} wanted");
+            }
+        }
+    }
+}
+
+/// More rounds with `CAAPC_ROUNDS`, a factor.
+fn rounds(usual: usize) -> usize {
+    let factor = std::env::var("CAAPC_ROUNDS").ok().and_then(|text| text.parse().ok());
+    usual * factor.unwrap_or(1_usize)
+}
+
+#[track_caller]
+fn check(source: &str, description: &str, matches: &[&str], others: &[&str]) {
+    let (shape, mut cache) = (shape_of(source), TailCache::new());
+    assert_eq!(shape.describe(&mut cache).unwrap(), description, "{source}");
+    let mut builder = Builder::new();
+    builder.add(&shape, 0);
+    let matcher = builder.finish(1, &mut cache).unwrap();
+    for text in matches {
+        assert_eq!(mark(&matcher, text), [1], "{source} on {text:?}");
+    }
+    for text in others {
+        assert_eq!(mark(&matcher, text), [0], "{source} on {text:?}");
+    }
+}
+
+#[test]
+fn shapes() {
+    check("", "always", &["", "a", "é"], &[]);
+    check("^*", "always", &["", "a"], &[]);
+    check(
+        r"^gcr\.io/a/.*",
+        r#"head "gcr\.io/a/""#,
+        &["gcr.io/a/", "gcr.io/a/b\n"],
+        &["gcr.io/a", "xgcr.io/a/"],
+    );
+    check("^gcr.io/a/.*", r#"head "gcr.io/a/""#, &["gcr.io/a/", "gcréio/a/b"], &["gcr\nio/a/"]);
+    check("^a$", r#"exactly "a""#, &["a"], &["", "ab", "a\n", "ba"]);
+    check("^$", r#"exactly """#, &[""], &["a", "\n"]);
+    check("^.$", r#"exactly ".""#, &["é", "a", "日", "\u{17f}"], &["", "\n", "ab"]);
+    check("^.*$", r#"head "" without a newline after it"#, &["", "aé"], &["\n", "a\nb"]);
+    check(
+        ":(latest|dev)$",
+        r#"suffix ":dev", suffix ":latest""#,
+        &["a:dev", ":latest"],
+        &["latest", ":dev:"],
+    );
+    check("^.*:dev$", r#"suffix ":dev" without a newline before it"#, &["a:dev"], &["\n:dev"]);
+    check("b-(x|yy)", r#"keyword "b-x", keyword "b-yy""#, &["ab-x", "b-yyé"], &["b-", "b-y"]);
+    check(
+        "^.*ab.*$",
+        r#"keyword "ab" without a newline before it without a newline after it"#,
+        &["ab", "xabx"],
+        &["\nab", "ab\n"],
+    );
+    check(
+        "^(gcr|quay)$|^a",
+        r#"exactly "gcr", exactly "quay", head "a""#,
+        &["gcr", "quay", "ax"],
+        &["xa", "gcrq"],
+    );
+    check("é", "nfa 2 states (fallback) for texts outside ASCII", &["é", "aéb"], &["e", "", "ü"]);
+    check(
+        "(?i)sk",
+        "keyword \"SK\", keyword \"Sk\", keyword \"S\u{212a}\", keyword \"sK\", keyword \"sk\", keyword \"s\u{212a}\", keyword \"\u{17f}K\", keyword \"\u{17f}k\", keyword \"\u{17f}\u{212a}\"",
+        &["ask", "\u{17f}\u{212a}"],
+        &["s", "k", "ks"],
+    );
+    check("[^\\n\\x{0}-\\x{10ffff}]", "nothing", &[], &["", "a", "é"]);
+}
