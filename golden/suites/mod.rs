@@ -3,11 +3,19 @@
 mod corpora;
 mod isa;
 mod pattern;
+mod reports;
 mod selector;
 mod table;
 
 use super::suite::Suite;
 
 /// Every suite. A new one is a file beside this one and a line here.
-pub const ALL: &[Suite] =
-    &[selector::GRAMMAR, selector::SUITE, pattern::SUITE, isa::SUITE, corpora::SUITE];
+pub const ALL: &[Suite] = &[
+    selector::GRAMMAR,
+    selector::SUITE,
+    pattern::SUITE,
+    reports::ERRORS,
+    reports::LINT,
+    isa::SUITE,
+    corpora::SUITE,
+];

@@ -364,7 +364,9 @@ fn key(place: &Place<'_>) -> (String, Option<String>) {
 
 fn function_end(place: &Place<'_>, rules: &[Rule]) -> (String, Option<String>) {
     let message = format!("expected `)`, found {}", place.found_name());
-    let help = if rules.contains(&Rule::has_close) {
+    let help = if place.found.is_empty() {
+        "close the parenthesis with `)`"
+    } else if rules.contains(&Rule::has_close) {
         "`has(...)` takes one label"
     } else if rules.contains(&Rule::all_close) {
         "`all()` takes nothing"
