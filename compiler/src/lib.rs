@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod automata;
+mod caret;
 pub mod check;
 pub mod diagnostic;
 pub mod hir;

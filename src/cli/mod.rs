@@ -10,6 +10,7 @@ pub mod crds;
 pub mod files;
 pub mod install;
 pub mod io;
+pub mod pattern;
 pub mod selector;
 pub mod uninstall;
 mod unscanned;
@@ -35,6 +36,7 @@ enum Command {
     Crds(crds::Args),
     Install(Box<install::Args>),
     Man(completions::ManArgs),
+    Pattern(pattern::Args),
     Selector(selector::Args),
     Uninstall(uninstall::Args),
 }
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Crds(args) => crds::run(args, &mut out),
         Command::Install(args) => install::run(*args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
+        Command::Pattern(args) => pattern::run(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),
         Command::Uninstall(args) => uninstall::run(args, &mut out),
     };

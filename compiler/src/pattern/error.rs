@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::PATTERN_BYTES_MAX;
+use crate::caret::{self, shorten};
 
 /// Wrong syntax, or too big: different faults for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,30 @@ impl fmt::Display for PatternError {
 impl std::error::Error for PatternError {}
 
 impl PatternError {
+    /// The error as a person reads it: `place`, line and column, the line with a caret, and help.
+    /// It ends without a newline. All user text is escaped, so it cannot steer a terminal.
+    ///
+    /// ```
+    /// let text = "gcr.io/(a";
+    /// let error = caapc_compiler::pattern::parse(text).unwrap_err();
+    /// assert_eq!(
+    ///     error.report("pattern", text),
+    ///     "pattern:1:8: missing closing )\n  \
+    ///        gcr.io/(a\n         \
+    ///               ^\n  \
+    ///        help: close this group with `)`, or write `\\(` for the character"
+    /// );
+    /// ```
+    pub fn report(&self, place: &str, text: &str) -> String {
+        let message = match &text.get(self.span.clone()) {
+            Some(what) if what.chars().count() > 1 => {
+                format!("{}: `{}`", self.reason, shorten(what))
+            }
+            _ => self.reason.to_owned(),
+        };
+        caret::report(place, text, &self.span, &message, self.help.as_deref())
+    }
+
     pub(super) fn too_long(bytes: usize) -> Self {
         Self {
             kind: ErrorKind::TooBig,

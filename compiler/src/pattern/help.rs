@@ -4,6 +4,11 @@ pub(super) fn missing_argument(operator: &str, pattern: &str) -> String {
     if pattern.trim_end_matches('?') == "*" {
         return "write `.*` for any text, or leave imagePath out to match every image".to_owned();
     }
+    if pattern.starts_with("*.") || pattern.starts_with("*/") {
+        return "patterns are regular expressions, not globs: write `.*` for any text and `\\.` for a \
+                dot"
+            .to_owned();
+    }
     match operator.chars().next() {
         Some('*') => {
             "write what repeats before it: `.*` is any text, `\\*` is an asterisk".to_owned()
@@ -84,10 +89,10 @@ pub(super) fn property(name: &str) -> String {
     if !short.is_empty() && short != name && super::unicode::named(short).is_some() {
         return format!("write `\\p{{{short}}}`");
     }
-    if name.contains(['_', ' ', '-']) {
-        return "scripts whose name has several words are not found in this dialect; write the \
-                range: `[\\x{10300}-\\x{1032f}]`"
-            .to_owned();
+    if let Some(class) = super::unicode::script_class(name) {
+        return format!(
+            "names of several words are not found in this dialect; write the ranges: `{class}`"
+        );
     }
     "name a general category or a script: `\\pL`, `\\p{Lu}`, `\\p{Greek}`".to_owned()
 }

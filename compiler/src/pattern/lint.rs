@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::parser::Parser;
+use crate::caret;
 use crate::diagnostic::codes;
 use crate::hir::{Hir, Look};
 
@@ -22,6 +23,13 @@ pub struct PatternLint {
     pub message: String,
     /// What to write instead.
     pub help: String,
+}
+
+impl PatternLint {
+    /// The finding as a person reads it, like [`PatternError::report`](super::PatternError::report).
+    pub fn report(&self, place: &str, text: &str) -> String {
+        caret::report(place, text, &self.span, &self.message, Some(&self.help))
+    }
 }
 
 /// The most findings reported for one pattern.

@@ -99,6 +99,20 @@ pub(super) fn named(name: &str) -> Option<ClassUnicode> {
     })
 }
 
+/// A script of several words, which Go does not find, as a class of its ranges, if they are few.
+pub(super) fn script_class(name: &str) -> Option<String> {
+    let word = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | ' ');
+    let set = if name.chars().all(word) && canonical(name) != name.to_ascii_lowercase() {
+        property(&format!("sc={name}"))
+    } else {
+        return None;
+    };
+    let ranges = set.ranges().iter().map(|range| {
+        format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(range.start()), u32::from(range.end()))
+    });
+    (1..=8).contains(&ranges.len()).then(|| format!("[{}]", ranges.collect::<String>()))
+}
+
 fn canonical(name: &str) -> String {
     let mut name: String = name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).collect();
     name.make_ascii_lowercase();
