@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod api;
 pub mod cli;
+pub mod doctor;
 pub mod install;
 pub mod namespaces;
 pub mod policy_set;

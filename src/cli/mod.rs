@@ -7,6 +7,7 @@ pub mod certs;
 pub mod cluster;
 pub mod completions;
 pub mod crds;
+pub mod doctor;
 pub mod files;
 pub mod install;
 pub mod io;
@@ -34,6 +35,7 @@ enum Command {
     Certs(certs::Args),
     Completions(completions::CompletionsArgs),
     Crds(crds::Args),
+    Doctor(doctor::Args),
     Install(Box<install::Args>),
     Man(completions::ManArgs),
     Pattern(pattern::Args),
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Certs(args) => certs::run(args, &mut out),
         Command::Completions(args) => completions::completions(args, &mut out),
         Command::Crds(args) => crds::run(args, &mut out),
+        Command::Doctor(args) => doctor::run(args, &mut out),
         Command::Install(args) => install::run(*args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
         Command::Pattern(args) => pattern::run(args, &mut out),

@@ -97,6 +97,12 @@ pub const CLUSTER_ROLES: Kind =
 pub const CLUSTER_ROLE_BINDINGS: Kind =
     kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false);
 
+/// Roles in a namespace.
+pub const ROLES: Kind = kind("rbac.authorization.k8s.io", "v1", "Role", "roles", true);
+/// Their bindings.
+pub const ROLE_BINDINGS: Kind =
+    kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true);
+
 /// Every kind an installation may consist of, in the order of removal: what the API server waits for
 /// comes first, what others depend on last.
 pub const INSTALLED: &[Kind] = &[
@@ -109,8 +115,8 @@ pub const INSTALLED: &[Kind] = &[
     kind("", "v1", "ResourceQuota", "resourcequotas", true),
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
-    kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true),
-    kind("rbac.authorization.k8s.io", "v1", "Role", "roles", true),
+    ROLE_BINDINGS,
+    ROLES,
     kind("", "v1", "ServiceAccount", "serviceaccounts", true),
     kind("cert-manager.io", "v1", "Certificate", "certificates", true),
     kind("cert-manager.io", "v1", "Issuer", "issuers", true),
