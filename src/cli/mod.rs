@@ -11,7 +11,9 @@ pub mod doctor;
 pub mod files;
 pub mod install;
 pub mod io;
+pub mod lint;
 pub mod pattern;
+mod sarif;
 pub mod selector;
 pub mod uninstall;
 mod unscanned;
@@ -37,6 +39,7 @@ enum Command {
     Crds(crds::Args),
     Doctor(doctor::Args),
     Install(Box<install::Args>),
+    Lint(lint::Args),
     Man(completions::ManArgs),
     Pattern(pattern::Args),
     Selector(selector::Args),
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Crds(args) => crds::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         Command::Install(args) => install::run(*args, &mut out),
+        Command::Lint(args) => lint::run(args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
         Command::Pattern(args) => pattern::run(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),

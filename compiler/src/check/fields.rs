@@ -104,10 +104,11 @@ pub(crate) fn wrong_type<'t>(
         ("a mapping", _) => {
             drop(finding.help("write `field: value` on lines of their own, indented"))
         }
-        (_, Some(Plain::String)) if wanted.contains("number") => {
-            if word.is_some_and(|word| word.trim().parse::<f64>().is_ok()) {
-                finding.help("leave out the quotes");
-            }
+        (_, Some(Plain::String))
+            if wanted.contains("number")
+                && word.is_some_and(|word| word.trim().parse::<f64>().is_ok()) =>
+        {
+            finding.help("leave out the quotes");
         }
         _ => {}
     }

@@ -14,11 +14,13 @@ pub struct Code {
     pub severity: Severity,
     /// What it says, in a few words.
     pub title: &'static str,
+    /// The page that explains it, in Markdown: wrong, why, and right.
+    pub page: &'static str,
 }
 
 impl Code {
-    /// The page that explains it, from the root of the project.
-    pub fn page(&self) -> String {
+    /// Where the page is, from the root of the project.
+    pub fn page_path(&self) -> String {
         format!("docs/lint/{}.md", self.id)
     }
 
@@ -40,7 +42,12 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident $id:literal $severity:ident $title:literal)*) => {
         $(
             $(#[$doc])*
-            pub const $name: Code = Code { id: $id, severity: Severity::$severity, title: $title };
+            pub const $name: Code = Code {
+                id: $id,
+                severity: Severity::$severity,
+                title: $title,
+                page: include_str!(concat!("../../../docs/lint/", $id, ".md")),
+            };
         )*
         /// All of them, by name.
         pub const ALL: &[Code] = &[$($name),*];

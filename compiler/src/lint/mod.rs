@@ -99,7 +99,7 @@ fn criteria(rule: &Rule, places: &RulePlaces<'_>, path: &Path<'_>, report: &mut 
                 codes::NULL_CRITERION,
                 *span,
                 &path.field(name),
-                "a criterion without a value is no criterion: the rule matches whatever it says",
+                "a criterion without a value is no criterion: it does not limit the rule",
             )
             .help("write its `operator` and what it compares with, or remove the field")
             .note("the API server removes fields that are null");
