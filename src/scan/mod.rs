@@ -1,9 +1,24 @@
 //! What is known of images: scan results, thresholds and exceptions (spec: scan).
+//!
+//! [`ScanStore`] takes results, exceptions and settings as they come; [`ScanShelf`] is what it
+//! looks like at one moment, and answers for the request road.
 
+pub mod exceptions;
 pub mod fact;
 pub mod settings;
 pub mod shelf;
+pub mod store;
 
+mod index;
+#[cfg(test)]
+mod plain;
+mod record;
+mod resolve;
+mod words;
+
+pub use exceptions::{Exception, Scope};
 pub use fact::{ScanFact, ScanState};
+pub use record::parse_time;
 pub use settings::{Settings, Thresholds};
-pub use shelf::{ScanShelf, WorstRow};
+pub use shelf::{PlatformFact, ScanShelf, WorstRow};
+pub use store::ScanStore;
