@@ -1,5 +1,6 @@
 //! The suites, one file each, in the order they run.
 
+mod cli;
 mod corpora;
 mod isa;
 mod pattern;
@@ -17,5 +18,6 @@ pub const ALL: &[Suite] = &[
     reports::ERRORS,
     reports::LINT,
     isa::SUITE,
+    cli::SUITE,
     corpora::SUITE,
 ];
