@@ -2,6 +2,7 @@
 
 mod cli;
 mod corpora;
+mod install;
 mod isa;
 mod pattern;
 mod reports;
@@ -17,6 +18,7 @@ pub const ALL: &[Suite] = &[
     pattern::SUITE,
     reports::ERRORS,
     reports::LINT,
+    install::SUITE,
     isa::SUITE,
     cli::SUITE,
     corpora::SUITE,

@@ -4,6 +4,8 @@
 //! nothing waits for a controller that is not there yet. Start at [`all`].
 
 mod access;
+#[cfg(test)]
+mod tests;
 mod webhooks;
 mod workload;
 

@@ -51,7 +51,7 @@ pub fn admission_webhook(options: &Options) -> ValidatingWebhookConfiguration {
     configuration(options, names::ADMISSION_WEBHOOK, webhook)
 }
 
-/// The configuration that refuses broken policies at `kubectl apply`.
+/// The configuration that refuses broken policies, and our own broken objects, at `kubectl apply`.
 ///
 /// It fails open: policies must stay editable while the controller is down, and the watch refuses
 /// what slipped through.
@@ -64,7 +64,10 @@ pub fn policy_webhook(options: &Options) -> ValidatingWebhookConfiguration {
     let webhook = ValidatingWebhook {
         name: names::POLICY_WEBHOOK.to_owned(),
         client_config: client_config(options, names::POLICY_PATH),
-        rules: Some(vec![rule("containersecurity.tigera.io", &["containeradmissionpolicies"])]),
+        rules: Some(vec![
+            rule("containersecurity.tigera.io", &["containeradmissionpolicies"]),
+            rule("caapc.dev", &["imageassurancesettings", "imagescans", "vulnerabilityexceptions"]),
+        ]),
         failure_policy: Some("Ignore".to_owned()),
         ..common(options)
     };
