@@ -111,7 +111,17 @@ fn write_failed(error: std::io::Error) -> Failure {
 /// # Errors
 /// [`Failure::Input`] if it is missing, too large, or not UTF-8 (with the line and column).
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    let bytes = read_bytes(path, FILE_BYTES_MAX)?;
+    utf8(path, read_bytes(path, FILE_BYTES_MAX)?)
+}
+
+/// The text that the bytes of a file are, within [`FILE_BYTES_MAX`].
+///
+/// # Errors
+/// [`Failure::Input`] if there is too much of it, or it is not UTF-8 (with the line and column).
+pub fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(too_large(path, FILE_BYTES_MAX));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..at];
@@ -121,6 +131,28 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
             "{}:{line}:{column}: this byte is not UTF-8; save the file as UTF-8",
             path_name(path)
         ))
+    })
+}
+
+fn too_large(path: &Path, bytes_max: u64) -> Failure {
+    Failure::Input(format!(
+        "{}: larger than {} MiB, the limit for one file; split it",
+        path_name(path),
+        bytes_max >> 20
+    ))
+}
+
+/// Writes a file whole: to a new one beside it first, so that a failure leaves the old one.
+///
+/// # Errors
+/// [`Failure::Environment`] if the folder cannot be written to.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = Path::new(&name);
+    std::fs::write(part, bytes).and_then(|()| std::fs::rename(part, path)).map_err(|error| {
+        let _ = std::fs::remove_file(part);
+        Failure::Environment(format!("{}: cannot be written: {error}", path_name(path)))
     })
 }
 

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod certs;
 pub mod cluster;
+pub mod compile;
 pub mod completions;
 pub mod crds;
 pub mod doctor;
@@ -13,6 +14,7 @@ pub mod install;
 pub mod io;
 pub mod lint;
 pub mod pattern;
+pub mod policies;
 mod sarif;
 pub mod selector;
 pub mod uninstall;
@@ -35,6 +37,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Certs(certs::Args),
+    Compile(compile::Args),
     Completions(completions::CompletionsArgs),
     Crds(crds::Args),
     Doctor(doctor::Args),
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
     let mut out = Out::stdout();
     let result: Result<Exit, Failure> = match cli.command {
         Command::Certs(args) => certs::run(args, &mut out),
+        Command::Compile(args) => compile::run(args, &mut out),
         Command::Completions(args) => completions::completions(args, &mut out),
         Command::Crds(args) => crds::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),

@@ -16,5 +16,6 @@ pub mod matcher;
 pub mod program;
 pub mod run;
 pub mod time;
+pub mod trace;
 pub mod verify;
 pub mod wire;

@@ -284,8 +284,31 @@ fn label_test(program: &Program, scratch: &Scratch, facts: &RequestFacts<'_>, in
 
 /// The verdict of one image of the selected request: all policies that apply, at once.
 pub fn run(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) -> Verdict {
-    if scratch.program != program.derived.id {
-        // Nothing was selected with this program, so no policy applies.
+    run_linked(program, scratch, image, &mut |_, _, _| {})
+}
+
+/// As [`run`]; `seen` is told each instruction of `linked`, how its test ended if it has one, and
+/// how many rules are left.
+pub fn run_seen(
+    program: &Program,
+    scratch: &mut Scratch,
+    image: &ImageFacts<'_>,
+    seen: &mut impl FnMut(u32, Option<bool>, u32),
+) -> Verdict {
+    run_linked(program, scratch, image, &mut |pc, holds, scratch| {
+        let left = scratch.words.iter().map(|&word| scratch.left[word as usize].count_ones()).sum();
+        seen(pc as u32, holds, left);
+    })
+}
+
+fn run_linked(
+    program: &Program,
+    scratch: &mut Scratch,
+    image: &ImageFacts<'_>,
+    seen: &mut impl FnMut(usize, Option<bool>, &Scratch),
+) -> Verdict {
+    if scratch.program != program.derived.id || scratch.words.is_empty() {
+        // Nothing was selected, or nothing with this program: no policy applies.
         return Verdict::Pass;
     }
     for &word in &scratch.words {
@@ -293,20 +316,25 @@ pub fn run(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) -> 
     }
     let derived = &program.derived;
     for (pc, inst) in program.draft.code[..derived.linked_end].iter().enumerate() {
+        let mut holds = None;
         match inst.op {
             Op::Mark => mark(program, scratch, image),
             Op::KeepPath => keep_path(program, scratch, image),
             Op::KeepStatus => keep(scratch, &derived.status[image.status as usize], false),
-            Op::First => return first(program, scratch, image),
+            Op::First => {
+                seen(pc, None, scratch);
+                return first(program, scratch, image);
+            }
             op => {
                 let test = op.kept().unwrap_or(op);
-                if !age_test(program, scratch, image, test, inst.a)
-                    && let Some(rows) = &derived.keeps[pc]
-                {
+                let test = age_test(program, scratch, image, test, inst.a);
+                holds = Some(test);
+                if !test && let Some(rows) = &derived.keeps[pc] {
                     keep(scratch, &rows.rules, true);
                 }
             }
         }
+        seen(pc, holds, scratch);
     }
     Verdict::Pass
 }
