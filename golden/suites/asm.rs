@@ -85,11 +85,16 @@ impl Given {
         match words.next() {
             None => {}
             Some("now") => self.now = Some(time(words.next().unwrap_or(""))?),
-            Some("skew") => self.skew_secs = words.next().and_then(|word| word.parse().ok()).ok_or("skew SECONDS")?,
+            Some("skew") => {
+                self.skew_secs =
+                    words.next().and_then(|word| word.parse().ok()).ok_or("skew SECONDS")?
+            }
             Some("labels") => self.labels = pairs(words)?,
             Some("namespace") => self.namespace = pairs(words)?,
             Some("image") => return image(words.collect()).map(Some),
-            Some(word) => return Err(format!("`{word}` is none of now, skew, labels, namespace, image")),
+            Some(word) => {
+                return Err(format!("`{word}` is none of now, skew, labels, namespace, image"));
+            }
         }
         Ok(None)
     }
@@ -97,7 +102,8 @@ impl Given {
     fn run(&self, program: &Program, image: &Image) -> Result<String, String> {
         let borrow = |labels: &'_ [(String, String)]| -> Vec<(String, String)> { labels.to_vec() };
         let (labels, namespace) = (borrow(&self.labels), borrow(&self.namespace));
-        let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let labels: Vec<(&str, &str)> =
+            labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let namespace: Vec<(&str, &str)> =
             namespace.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let request = RequestFacts {
@@ -143,10 +149,12 @@ fn covered() -> Result<(), String> {
         } else {
             &[None]
         };
-        missing.extend(ways.iter().filter(|way| !ran.contains(&(op, **way))).map(|way| match way {
-            None => format!("`{}` is never run", row.mnemonic),
-            Some(holds) => format!("`{}` never ends with {holds}", row.mnemonic),
-        }));
+        missing.extend(ways.iter().filter(|way| !ran.contains(&(op, **way))).map(
+            |way| match way {
+                None => format!("`{}` is never run", row.mnemonic),
+                Some(holds) => format!("`{}` never ends with {holds}", row.mnemonic),
+            },
+        ));
     }
     if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
 }
@@ -154,7 +162,8 @@ fn covered() -> Result<(), String> {
 fn pairs<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<(String, String)>, String> {
     words
         .map(|word| {
-            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is not KEY=VALUE"))?;
+            let (key, value) =
+                word.split_once('=').ok_or_else(|| format!("`{word}` is not KEY=VALUE"))?;
             Ok((key.to_owned(), value.to_owned()))
         })
         .collect()

@@ -1,6 +1,8 @@
 //! The suites, one file each, in the order they run.
 
 mod cli;
+mod asm;
+mod compile;
 mod corpora;
 mod install;
 mod isa;
@@ -19,6 +21,8 @@ pub const ALL: &[Suite] = &[
     reports::ERRORS,
     reports::LINT,
     install::SUITE,
+    asm::SUITE,
+    compile::SUITE,
     isa::SUITE,
     cli::SUITE,
     corpora::SUITE,

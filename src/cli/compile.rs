@@ -8,7 +8,7 @@ use caapc_compiler::pattern;
 use caapc_vm::listing::{Options, counted, listing};
 use caapc_vm::program::Program;
 
-use super::io::{Exit, Failure, Out, write_file};
+use super::io::{Exit, Failure, Out, shown, write_file};
 use super::policies::{self, Policies};
 
 /// Compile policies and print the instructions they become.
@@ -69,7 +69,10 @@ pub fn print(program: &Program, policies: Option<&Policies>, hex: bool, addresse
     let options = Options { hex, addresses, pattern_note: Some(&describe) };
     let mut text = listing(program, &options);
     for warning in policies.iter().flat_map(|policies| &policies.warnings) {
-        text.push_str(&format!("\n; warning[{}]: {}\n", warning.code.id, warning.fact()));
+        let (file, line) = (&warning.file, warning.start.line);
+        let file = file.rsplit(['/', '\\']).next().unwrap_or(file);
+        let (id, fact) = (warning.code.id, warning.fact());
+        text.push_str(&format!("\n; {}:{line}: warning[{id}]: {fact}\n", shown(file)));
         for line in warning.help.iter().flat_map(|help| help.lines()) {
             text.push_str(&format!(";   help: {}\n", caapc_compiler::diagnostic::escape(line)));
         }
