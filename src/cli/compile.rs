@@ -64,7 +64,7 @@ pub fn print(program: &Program, policies: Option<&Policies>, hex: bool, addresse
     let describe = |text: &str| {
         let hir = pattern::parse(text).ok()?;
         let shape = automata::shape(&hir, &automata::Limits::default()).ok()?;
-        Some(shape.describe(&mut TailCache::new()))
+        shape.describe(&mut TailCache::new()).ok()
     };
     let options = Options { hex, addresses, pattern_note: Some(&describe) };
     let mut text = listing(program, &options);
