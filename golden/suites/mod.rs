@@ -1,7 +1,7 @@
 //! The suites, one file each, in the order they run.
 
-mod cli;
 mod asm;
+mod cli;
 mod compile;
 mod corpora;
 mod install;
