@@ -11,5 +11,7 @@ pub mod http;
 pub mod limits;
 pub mod ops;
 pub mod selfsigned;
+pub mod service;
 pub mod status;
 pub mod tls;
+pub mod webhook;

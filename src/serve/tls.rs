@@ -35,9 +35,11 @@ pub struct Files {
 #[error("{0}")]
 pub struct TlsError(String);
 
-/// The certificate in use and the files it came from.
+/// The certificate in use, and where it came from.
 pub struct Tls {
-    files: Files,
+    /// `None`: it is handed in with [`Tls::replace`].
+    files: Option<Files>,
+    client_ca: Option<PathBuf>,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
 }
@@ -79,9 +81,21 @@ impl Tls {
     /// together.
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let provider = provider();
-        let pair = read_pair(&files, &provider)?;
+        let pair = pair_of(Names::of(&files), read_files(&files)?, &provider)?;
         let current = Arc::new(Current { pair: ArcSwap::from_pointee(pair) });
-        Ok(Self { files, provider, current })
+        let client_ca = files.client_ca.clone();
+        Ok(Self { files: Some(files), client_ca, provider, current })
+    }
+
+    /// Takes a certificate chain and its key as PEM texts, from a secret.
+    ///
+    /// # Errors
+    /// If they are not what they should be, or do not belong together.
+    pub fn from_pems(cert: &str, key: &str, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
+        let provider = provider();
+        let pair = pair_of(Names::secret(), (cert.into(), key.into()), &provider)?;
+        let current = Arc::new(Current { pair: ArcSwap::from_pointee(pair) });
+        Ok(Self { files: None, client_ca, provider, current })
     }
 
     /// The configuration of a listener, for TLS 1.2 and 1.3, HTTP/1.1 before HTTP/2.
@@ -92,7 +106,7 @@ impl Tls {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
-        let builder = match &self.files.client_ca {
+        let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let roots = read_roots(path)?;
@@ -117,11 +131,25 @@ impl Tls {
     /// # Errors
     /// If what is there now cannot be used; the last good certificate stays.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let source = read_files(&self.files)?;
+        match &self.files {
+            Some(files) => self.put(Names::of(files), read_files(files)?),
+            None => Ok(false),
+        }
+    }
+
+    /// The same for PEM texts from a secret.
+    ///
+    /// # Errors
+    /// As [`Tls::reload`].
+    pub fn replace(&self, cert: &str, key: &str) -> Result<bool, TlsError> {
+        self.put(Names::secret(), (cert.into(), key.into()))
+    }
+
+    fn put(&self, names: Names, source: (Vec<u8>, Vec<u8>)) -> Result<bool, TlsError> {
         if self.current.pair.load().source == source {
             return Ok(false);
         }
-        let pair = pair_of(&self.files, source, &self.provider)?;
+        let pair = pair_of(names, source, &self.provider)?;
         self.current.pair.store(Arc::new(pair));
         Ok(true)
     }
@@ -140,9 +168,9 @@ impl Tls {
 
     /// The folders to watch for changes: a Secret volume swaps a link beside the files.
     pub fn folders(&self) -> Vec<PathBuf> {
+        let files = self.files.iter().flat_map(|files| [&files.cert, &files.key]);
         let mut folders: Vec<PathBuf> =
-            [&self.files.cert, &self.files.key]
-                .into_iter()
+            files
                 .filter_map(|file| file.parent())
                 .map(|folder| {
                     if folder.as_os_str().is_empty() {
@@ -157,8 +185,20 @@ impl Tls {
     }
 }
 
-fn read_pair(files: &Files, provider: &CryptoProvider) -> Result<Pair, TlsError> {
-    pair_of(files, read_files(files)?, provider)
+/// How a user knows the two halves.
+struct Names {
+    cert: String,
+    key: String,
+}
+
+impl Names {
+    fn of(files: &Files) -> Self {
+        Self { cert: files.cert.display().to_string(), key: files.key.display().to_string() }
+    }
+
+    fn secret() -> Self {
+        Self { cert: "tls.crt of the secret".to_owned(), key: "tls.key of the secret".to_owned() }
+    }
 }
 
 fn read_files(files: &Files) -> Result<(Vec<u8>, Vec<u8>), TlsError> {
@@ -166,12 +206,11 @@ fn read_files(files: &Files) -> Result<(Vec<u8>, Vec<u8>), TlsError> {
 }
 
 fn pair_of(
-    files: &Files,
+    names: Names,
     source: (Vec<u8>, Vec<u8>),
     provider: &CryptoProvider,
 ) -> Result<Pair, TlsError> {
-    let cert_name = files.cert.display();
-    let key_name = files.key.display();
+    let Names { cert: cert_name, key: key_name } = names;
     let chain = CertificateDer::pem_slice_iter(&source.0)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError(format!("{cert_name}: not a PEM certificate: {error}")))?;

@@ -1,0 +1,413 @@
+//! The two webhooks: reviews in, answers out; everything between the socket and `admission`.
+//!
+//! A review takes a place, its body is read, a namespace that is not known is fetched, and then
+//! it is decided on this thread without waiting for anything. Start at [`Webhook::handle`].
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use caapc_vm::facts::{ScanStatus, Timestamp};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::body;
+use super::gate::{Full, Gate, Place};
+use super::http::Handler;
+use super::limits::Limits;
+use super::status::{self, Body};
+use crate::admission::decide::{Decision, Why};
+use crate::admission::options::{Mode, Options};
+use crate::admission::{self, Answer, Snapshot, Worker};
+use crate::namespaces::Namespace;
+use crate::telemetry::metrics::{Gauged, Metrics, What};
+
+const REVIEW: &str = "/admission-review";
+const VALIDATE: &str = "/validate-policies";
+
+/// The timeout that is assumed where the API server does not say its own.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// What a fetch of a namespace comes to: `None` if there is none of that name.
+pub type Fetched = Pin<Box<dyn Future<Output = Result<Option<Namespace>, String>> + Send>>;
+
+/// What the webhooks are made of. Functions stand for the rooms that are not known here.
+pub struct Webhook {
+    /// The shelves in force; empty until all of them have been filled once.
+    pub snapshot: Arc<ArcSwapOption<Snapshot>>,
+    /// The switches.
+    pub options: Options,
+    /// The bounds.
+    pub limits: Limits,
+    /// Places and turns for reviews.
+    pub gate: Gate,
+    /// The same for the validation of policies, which takes longer and must not be in the way.
+    pub validation_gate: Gate,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Asks the cluster for a namespace that the shelf does not have.
+    pub fetch: Option<Arc<dyn Fn(&str) -> Fetched + Send + Sync>>,
+    /// Answers a review of a policy: an HTTP code and a JSON body. It may take its time.
+    pub validate: Arc<dyn Fn(&[u8]) -> (u16, Vec<u8>) + Send + Sync>,
+    /// Is told of every rejection that is no dry run. It must not wait.
+    pub rejected: Option<Arc<dyn Fn(Rejection) + Send + Sync>>,
+}
+
+/// A rejection, for an event beside the object's namespace. Texts have no control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The namespace of the object.
+    pub namespace: String,
+    /// `apps/deployments`, or `pods` for the core group.
+    pub resource: String,
+    /// The object's name or generateName.
+    pub name: String,
+    /// What became of the request: `reject`, or what `warn` and `audit` let through.
+    pub action: &'static str,
+    /// The message of the denial.
+    pub message: String,
+}
+
+thread_local! {
+    // PERF: what a request needs is kept for the thread; nobody waits for anybody.
+    static WORKER: RefCell<Worker> = RefCell::new(Worker::new());
+}
+
+impl Handler for Webhook {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let begun = Instant::now();
+        let _counted = Gauged::new(&self.metrics.in_flight);
+        let path = match request.uri().path() {
+            REVIEW => REVIEW,
+            VALIDATE => VALIDATE,
+            _ => "other",
+        };
+        let answered = match path {
+            REVIEW => self.review(request).await,
+            VALIDATE => self.validate(request).await,
+            _ => Err(Box::new(status::not_found(
+                request.uri().path(),
+                "POST /admission-review and POST /validate-policies",
+            ))),
+        };
+        let response = answered.unwrap_or_else(|refused| *refused);
+        self.metrics.requests.count(path, response.status().as_u16());
+        self.metrics.request_seconds.observe(begun.elapsed());
+        response
+    }
+}
+
+type Answered = Result<Response<Body>, Box<Response<Body>>>;
+
+impl Webhook {
+    async fn review(&self, request: Request<Incoming>) -> Answered {
+        let deadline = tokio::time::Instant::now() + allowance(request.uri().query());
+        let (place, body) = self.enter(request, &self.gate, deadline).await?;
+        let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
+        let missing = match self.decide(&body, None) {
+            Step::Done(response) => return Ok(response),
+            Step::Namespace(name) => name,
+        };
+        drop(turn);
+        let namespace = self.namespace(&missing, deadline).await?;
+        let _turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
+        match self.decide(&body, Some(namespace)) {
+            Step::Done(response) => Ok(response),
+            Step::Namespace(name) => Err(unknown_namespace(&name, "it is still missing")),
+        }
+    }
+
+    async fn validate(&self, request: Request<Incoming>) -> Answered {
+        let deadline = tokio::time::Instant::now() + allowance(request.uri().query());
+        let (place, body) = self.enter(request, &self.validation_gate, deadline).await?;
+        let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
+        let validate = Arc::clone(&self.validate);
+        // The place and the turn are held until the work is done, even if its client is gone.
+        let work = tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            validate(&body)
+        });
+        match tokio::time::timeout_at(deadline, work).await {
+            Ok(Ok((code, body))) => {
+                let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                Ok(status::json(code, body.into()))
+            }
+            Ok(Err(_)) => Err(self.panicked()),
+            Err(_) => Err(refused(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the policy was not compiled in time; the watch will tell whether it compiles",
+            )),
+        }
+    }
+
+    /// Checks what can be known from the head, takes a place, and reads the body.
+    async fn enter(
+        &self,
+        request: Request<Incoming>,
+        gate: &Gate,
+        deadline: tokio::time::Instant,
+    ) -> Result<(Place, Bytes), Box<Response<Body>>> {
+        if request.method() != Method::POST {
+            let (method, path) = (request.method().as_str(), request.uri().path());
+            return Err(Box::new(status::method_not_allowed(method, path, "POST")));
+        }
+        body::require_json(request.headers())?;
+        let bytes_max = self.limits.body_bytes_max;
+        let announced = body::announced(request.body(), bytes_max)?;
+        let place = gate.enter(announced).map_err(|full| self.full(full))?;
+        let read_by = deadline.min(tokio::time::Instant::now() + self.limits.body_read);
+        let body = body::read(request.into_body(), bytes_max, read_by).await?;
+        Ok((place, body))
+    }
+
+    fn full(&self, full: Full) -> Box<Response<Body>> {
+        self.metrics.overload.get_or_create(&What { what: full.word() }).inc();
+        refused(
+            StatusCode::TOO_MANY_REQUESTS,
+            match full {
+                Full::Queue => "too many reviews are waiting; add replicas or try again",
+                Full::Bodies => "too many large reviews at once; add replicas or try again",
+                Full::Deadline => "the review was not decided in time; add replicas or try again",
+            },
+        )
+    }
+
+    fn panicked(&self) -> Box<Response<Body>> {
+        self.metrics.panics.inc();
+        refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the review met a fault of caapc, which is logged; please report it",
+        )
+    }
+
+    /// Decides one body on this thread. INVARIANT (no wait): nothing here waits for anything.
+    fn decide(&self, body: &[u8], fetched: Option<Namespace>) -> Step {
+        let loaded = self.snapshot.load();
+        let Some(snapshot) = loaded.as_deref() else {
+            return Step::Done(status::failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "policies, namespaces and scans have not been read yet; try again",
+            ));
+        };
+        let extended = fetched.map(|namespace| Snapshot {
+            namespaces: Arc::new(snapshot.namespaces.with(namespace)),
+            ..snapshot.clone()
+        });
+        let snapshot = extended.as_ref().unwrap_or(snapshot);
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            WORKER.with_borrow_mut(|worker| self.answer(worker, snapshot, body))
+        }));
+        decided.unwrap_or_else(|_| {
+            // Whatever state the panic left behind is thrown away with the worker.
+            WORKER.set(Worker::new());
+            Step::Done(*self.panicked())
+        })
+    }
+
+    fn answer(&self, worker: &mut Worker, snapshot: &Snapshot, body: &[u8]) -> Step {
+        let now = timestamp(SystemTime::now());
+        let begun = Instant::now();
+        let answer = admission::answer(worker, snapshot, &self.options, now, body);
+        let took = begun.elapsed();
+        if let Some(name) = answer.missing_namespace()
+            && !snapshot.namespaces.iter().any(|known| known.name() == name)
+        {
+            return Step::Namespace(name.to_owned());
+        }
+        self.metrics.decide_seconds.observe(took);
+        self.tell(snapshot, &answer, now, took);
+        let code = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Step::Done(status::json(code, Bytes::copy_from_slice(answer.body)))
+    }
+
+    /// The one log line, the counters and the event of an answer.
+    fn tell(&self, snapshot: &Snapshot, answer: &Answer<'_>, now: Timestamp, took: Duration) {
+        let Some((request, decision)) = &answer.decided else {
+            self.metrics.decisions.count("error", "", None);
+            tracing::warn!(code = answer.code, reason = answer.reason, "not a review");
+            return;
+        };
+        let action = action(decision);
+        let decisive = match decision.rejected {
+            true => decision.first_rejected(),
+            false => decision.images.iter().find(|image| image.verdict.rule().is_some()),
+        };
+        let rule = decisive.and_then(|image| image.rule(snapshot));
+        let policy = rule.as_ref().map_or("", |rule| rule.policy);
+        let index = rule.as_ref().map(|rule| u32::from(rule.index));
+        self.metrics.decisions.count(action, policy, index);
+        if decision.why == Why::UnknownKind {
+            self.metrics.unknown_kinds.inc();
+        }
+        for image in decision.images {
+            if image.scan.status == ScanStatus::Unknown {
+                self.metrics.unknown_images.inc();
+            }
+            if let Some(at) = image.scan.last_scan {
+                let secs = u64::try_from(now.secs.saturating_sub(at.secs)).unwrap_or(0);
+                self.metrics.scan_age_seconds.observe(Duration::from_secs(secs));
+            }
+        }
+        tracing::info!(
+            uid = &*printable(request.uid),
+            decision = action,
+            why = decision.why.word(),
+            policy,
+            rule = index,
+            generation = snapshot.generation,
+            latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            operation = request.operation.word(),
+            resource = &*printable(request.resource),
+            namespace = &*printable(request.namespace),
+            name = &*printable(decision.name),
+            dry_run = request.dry_run,
+            images = decision.images.len(),
+            reason = &*printable(answer.reason),
+            "decided"
+        );
+        if let Some(rejected) =
+            self.rejected.as_ref().filter(|_| decision.rejected && !request.dry_run)
+        {
+            let resource = match request.group {
+                "" => printable(request.resource).into_owned(),
+                group => format!("{}/{}", printable(group), printable(request.resource)),
+            };
+            rejected(Rejection {
+                namespace: printable(request.namespace).into_owned(),
+                resource,
+                name: printable(decision.name).into_owned(),
+                action,
+                message: lines(answer.message),
+            });
+        }
+    }
+
+    async fn namespace(
+        &self,
+        name: &str,
+        deadline: tokio::time::Instant,
+    ) -> Result<Namespace, Box<Response<Body>>> {
+        let Some(fetch) = &self.fetch else {
+            return Err(unknown_namespace(name, "there is no cluster to ask"));
+        };
+        match tokio::time::timeout_at(deadline, fetch(name)).await {
+            Ok(Ok(Some(namespace))) => Ok(namespace),
+            Ok(Ok(None)) => Err(unknown_namespace(name, "the API server does not know it either")),
+            Ok(Err(reason)) => Err(unknown_namespace(name, &reason)),
+            Err(_) => Err(unknown_namespace(name, "the API server did not tell of it in time")),
+        }
+    }
+}
+
+enum Step {
+    Done(Response<Body>),
+    Namespace(String),
+}
+
+/// What became of a request, in one word.
+fn action(decision: &Decision<'_>) -> &'static str {
+    match (decision.rejected, decision.mode) {
+        _ if decision.why == Why::NamespaceUnknown => "error",
+        (false, _) => "allow",
+        (true, Mode::Enforce) => "reject",
+        (true, Mode::Warn) => "warn",
+        (true, Mode::Audit) => "audit",
+    }
+}
+
+fn unknown_namespace(name: &str, reason: &str) -> Box<Response<Body>> {
+    let name = status::clean(name);
+    let message = format!("the labels of namespace `{name}` are not known: {reason}");
+    refused(StatusCode::INTERNAL_SERVER_ERROR, &message)
+}
+
+fn refused(code: StatusCode, message: &str) -> Box<Response<Body>> {
+    Box::new(status::failure(code, message))
+}
+
+/// A user's text as a log line may have it; almost always as it is.
+fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().filter(|c| !c.is_control()).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The same for a message of several lines.
+fn lines(text: &str) -> String {
+    text.chars().filter(|&c| !c.is_control() || c == '\n').collect()
+}
+
+/// How long a request may take: a tenth less than its client waits, so that it gets an answer.
+fn allowance(query: Option<&str>) -> Duration {
+    let given = query
+        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")))
+        .and_then(duration)
+        .unwrap_or(TIMEOUT_DEFAULT)
+        .min(Duration::from_secs(60));
+    given - (given / 10).clamp(Duration::from_millis(50), Duration::from_millis(500)).min(given)
+}
+
+/// Go's way to write a duration: `5s`, `1m30s`, `500ms`, `2.5s`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = 0.0_f64;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(end);
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let secs = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "%C2%B5s" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * secs;
+        rest = tail;
+    }
+    Duration::try_from_secs_f64(total).ok().filter(|total| !total.is_zero())
+}
+
+/// A point of this machine's clock.
+pub fn timestamp(time: SystemTime) -> Timestamp {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => Timestamp {
+            secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            nanos: since.subsec_nanos(),
+        },
+        Err(_) => Timestamp::from_secs(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timeout_of_the_api_server_bounds_ours() {
+        let millis = |query| allowance(query).as_millis();
+        assert_eq!(millis(None), 4500);
+        assert_eq!(millis(Some("timeout=5s")), 4500);
+        assert_eq!(millis(Some("a=b&timeout=10s")), 9500);
+        assert_eq!(millis(Some("timeout=1m30s")), 59500);
+        assert_eq!(millis(Some("timeout=1s")), 900);
+        assert_eq!(millis(Some("timeout=500ms")), 450);
+        assert_eq!(millis(Some("timeout=30ms")), 0);
+        for wrong in
+            ["timeout=", "timeout=5", "timeout=5x", "timeout=-5s", "timeout=0s", "timeout=9.9.9s"]
+        {
+            assert_eq!(millis(Some(wrong)), 4500, "{wrong}");
+        }
+    }
+}
