@@ -65,12 +65,14 @@ fn namespace(name: &str, team: &str) -> serde_json::Value {
 async fn start(server: &ApiServer) -> (Mirror, Metrics) {
     let metrics = Metrics::new();
     let mut parts = Parts::default();
+    let ready = parts.shelf("namespaces");
     let feed = Feed {
         name: "namespaces",
         path: NAMESPACES.to_owned(),
         metadata_only: true,
+        optional: false,
         page: 2,
-        ready: parts.shelf("namespaces"),
+        ready: ready.clone(),
         metrics: metrics.control.clone(),
     };
     let (sender, mut receiver) = mpsc::channel(16);
@@ -79,7 +81,11 @@ async fn start(server: &ApiServer) -> (Mirror, Metrics) {
     let mirrored = mirror.clone();
     tokio::spawn(async move {
         while let Some(event) = receiver.recv().await {
+            let complete = matches!(event, Event::Complete);
             mirrored.apply(event);
+            if complete {
+                ready.set();
+            }
         }
     });
     let health = parts.finish();

@@ -30,6 +30,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(WATCH_SECS as u64 + 15);
 /// A page of a list takes at most this long.
 const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether an optional kind has been installed.
+const ABSENT_RETRY: Duration = Duration::from_secs(10);
+
 /// What a shelf is told.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -51,9 +54,11 @@ pub struct Feed {
     pub path: String,
     /// Labels and names only, for kinds of which nothing else is needed.
     pub metadata_only: bool,
+    /// The kind may not be installed; then it is waited for without complaint.
+    pub optional: bool,
     /// Objects in one page of a list; fewer for kinds with big objects.
     pub page: u32,
-    /// Set at the end of the first list.
+    /// Told why the first list is not complete; set by whoever keeps the shelf.
     pub ready: Flag,
     /// Counters.
     pub metrics: Control,
@@ -66,6 +71,8 @@ enum End {
     Broken(String),
     /// It must begin with a list again.
     Lost(String),
+    /// The kind is not installed, which is fine for an optional one.
+    Absent,
     /// Nobody listens any more.
     Unheard,
 }
@@ -83,7 +90,6 @@ impl Feed {
         loop {
             let end = match self.list(&client, &to, &tag).await {
                 Ok(version) => {
-                    self.ready.set();
                     self.metrics.watch_up.get_or_create(&label).set(1);
                     self.follow(&client, &to, &tag, version, &mut backoff).await
                 }
@@ -93,6 +99,7 @@ impl Feed {
             match end {
                 End::Unheard => return,
                 End::Closed => {}
+                End::Absent => tokio::time::sleep(ABSENT_RETRY).await,
                 End::Broken(reason) | End::Lost(reason) => self.failed(&reason),
             }
             backoff.rest().await;
@@ -135,7 +142,10 @@ impl Feed {
             let page = tokio::time::timeout(LIST_TIMEOUT, page)
                 .await
                 .map_err(|_| End::Broken("the list took too long".to_owned()))?
-                .map_err(|error| End::Broken(sentence(&error)))?;
+                .map_err(|error| match &error {
+                    kube::Error::Api(status) if status.code == 404 && self.optional => End::Absent,
+                    _ => End::Broken(sentence(&error)),
+                })?;
             self.heard();
             for object in page.items {
                 if object.meta.name.is_empty() {

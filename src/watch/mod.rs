@@ -4,6 +4,13 @@
 //! and publishes new shelves whole. It knows neither `admission` nor `serve`.
 //! Start at `keeper`, then `feed`.
 
+pub mod events;
 pub mod feed;
+pub mod keeper;
 pub mod lease;
+pub mod local;
 pub mod loose;
+pub mod namespace;
+pub mod policies;
+pub mod status;
+pub mod validate;

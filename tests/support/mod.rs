@@ -3,6 +3,7 @@
 
 pub mod apiserver;
 pub mod client;
+pub mod cluster;
 
 use std::time::{Duration, Instant};
 
