@@ -17,6 +17,8 @@ pub mod pattern;
 pub mod policies;
 mod sarif;
 pub mod selector;
+pub mod serve;
+pub mod switches;
 pub mod uninstall;
 mod unscanned;
 
@@ -46,6 +48,7 @@ enum Command {
     Man(completions::ManArgs),
     Pattern(pattern::Args),
     Selector(selector::Args),
+    Serve(Box<serve::Args>),
     Uninstall(uninstall::Args),
 }
 
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => completions::man(args, &mut out),
         Command::Pattern(args) => pattern::run(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),
+        Command::Serve(args) => serve::run(*args, &mut out),
         Command::Uninstall(args) => uninstall::run(args, &mut out),
     };
     match result.and_then(|exit| out.flush().map(|()| exit)) {
