@@ -33,7 +33,7 @@ impl Table {
 }
 
 /// The most NFA states that may be moved while one DFA is built; about 5 ms.
-const WORK_MAX: usize = 1_000_000;
+const WORK_MAX: usize = 250_000;
 
 /// Where a DFA begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

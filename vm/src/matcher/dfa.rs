@@ -49,21 +49,28 @@ impl Dfas {
         let from = dfa.from as usize;
         let Some(entries) = self.entries.get(from..from + dfa.len as usize) else { return false };
         let Some(classes) = self.classes.get(dfa.classes as usize) else { return false };
-        let mut state = dfa.start;
-        if state >= MATCH {
-            return state == MATCH;
-        }
+        let stride = dfa.stride as usize;
         // INVARIANT (in bounds): `verify` has proved each index below; `get` costs a compare
         // that is never taken and cannot panic.
-        for &symbol in symbols {
-            let class = classes.get(symbol as usize).copied().unwrap_or(0);
-            state = entries.get(state as usize + class as usize).copied().unwrap_or(DEAD);
+        let mut state = dfa.start;
+        let mut symbols = symbols.iter();
+        loop {
             if state >= MATCH {
                 return state == MATCH;
             }
+            let at = state as usize;
+            let Some(row) = entries.get(at..at + stride) else { return false };
+            // PERF: a state mostly leads to itself (`[a-z]+`, a search for a first letter). In
+            // this loop the row does not change, so that no load waits for the one before it.
+            state = loop {
+                let Some(&symbol) = symbols.next() else { return row.last() == Some(&MATCH) };
+                let class = classes.get(symbol as usize).copied().unwrap_or(0);
+                let next = row.get(class as usize).copied().unwrap_or(DEAD);
+                if next != state {
+                    break next;
+                }
+            };
         }
-        let end = state as usize + (dfa.stride as usize).saturating_sub(1);
-        entries.get(end) == Some(&MATCH)
     }
 
     /// INVARIANT (in bounds): every entry is a row of its automaton, [`DEAD`] or [`MATCH`].
