@@ -73,6 +73,7 @@ pub(super) struct Found {
     other_objects: usize,
     errors: usize,
     warnings: usize,
+    not_shown: usize,
 }
 
 /// Runs `caapc lint`.
@@ -120,8 +121,10 @@ fn look(paths: &[PathBuf], output: Format, out: &mut Out) -> Result<Found, Failu
         found.files += 1;
         found.policies += reading.entries.len();
         found.other_objects += reading.other_objects;
+        found.errors += reading.errors;
+        found.warnings += reading.warnings;
+        found.not_shown += reading.not_shown();
         for diagnostic in reading.diagnostics {
-            *if diagnostic.is_error() { &mut found.errors } else { &mut found.warnings } += 1;
             match output {
                 Format::Text => {
                     out.text(&diagnostic.render(&text, style))?;
@@ -158,6 +161,7 @@ fn to_json(found: &Found) -> serde_json::Value {
         "otherObjects": found.other_objects,
         "errors": found.errors,
         "warnings": found.warnings,
+        "notShown": found.not_shown,
         "unread": found.unread,
         "findings": found.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
     })
@@ -178,6 +182,9 @@ fn summary(found: &Found) -> String {
     if found.other_objects > 0 {
         let others = count(found.other_objects, "object of another kind", "objects of other kinds");
         text.push_str(&format!("; {others} not checked"));
+    }
+    if found.not_shown > 0 {
+        text.push_str(&format!("; {} findings not shown", found.not_shown));
     }
     if !found.unread.is_empty() {
         text.push_str(&format!("; {} not read", count(found.unread.len(), "file", "files")));

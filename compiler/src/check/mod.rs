@@ -41,7 +41,7 @@ pub struct Limits {
     pub months_max: u32,
     /// `duration.days`.
     pub days_max: u32,
-    /// Findings kept for one text; more are counted.
+    /// Errors kept for one text, and as many warnings; more are only counted.
     pub diagnostics_max: usize,
     /// Of the YAML or JSON itself.
     pub yaml: yaml::Limits,
@@ -68,8 +68,12 @@ impl Default for Limits {
 pub struct Reading {
     /// The policies, in the order of the text.
     pub entries: Vec<Entry>,
-    /// Errors and warnings, in the order of the text.
+    /// Errors and warnings, in the order of the text; of each, as many as the limit allows.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many errors there are, those above the limit among them.
+    pub errors: usize,
+    /// How many warnings there are, likewise.
+    pub warnings: usize,
     /// Objects of other kinds, which are not looked at.
     pub other_objects: usize,
 }
@@ -77,7 +81,12 @@ pub struct Reading {
 impl Reading {
     /// Whether anything in the text keeps a policy from compiling.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(Diagnostic::is_error)
+        self.errors > 0
+    }
+
+    /// How many findings are not among the diagnostics, because there are too many.
+    pub fn not_shown(&self) -> usize {
+        (self.errors + self.warnings).saturating_sub(self.diagnostics.len())
     }
 }
 
@@ -153,9 +162,7 @@ impl Reader {
     pub fn read(&mut self, name: &str, text: &str) -> Reading {
         let mut report = Report::new(name, text, self.limits.diagnostics_max);
         let mut reading = Reading::default();
-        let mut documents = 0;
         for document in yaml::documents(text, &self.limits.yaml) {
-            documents += 1;
             // An object is as broken as its text: its entry is told of these faults below.
             let since = report.watch();
             for fault in &document.faults {
@@ -166,7 +173,7 @@ impl Reader {
                 objects.document(root, since, &document.faults, &mut report);
             }
         }
-        finish(report, reading, documents)
+        finish(report, reading)
     }
 
     pub(crate) fn selector(&mut self, text: &str) -> Result<Selector, SelectorError> {
@@ -205,18 +212,12 @@ fn text_fault(fault: &Fault, report: &mut Report<'_>) {
     }
 }
 
-fn finish(report: Report<'_>, mut reading: Reading, documents: usize) -> Reading {
-    let mut report = report;
-    if documents > 0 && report.dropped > 0 {
-        let Report { dropped, .. } = report;
-        let at = report.diagnostics.last().map_or(0, |last| last.span.end as u32);
-        // Makes room for itself: the last finding is one of those not shown.
-        report.diagnostics.pop();
-        let message = format!("{} more findings are not shown", dropped + 1);
-        report.find(codes::LIMIT, Span { start: at, end: at }, &Path::Root, message);
-    }
-    reading.diagnostics = report.diagnostics;
+fn finish(report: Report<'_>, mut reading: Reading) -> Reading {
+    let Report { diagnostics, errors, warnings, .. } = report;
+    reading.diagnostics = diagnostics;
     reading.diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+    reading.errors = errors;
+    reading.warnings = warnings;
     reading
 }
 

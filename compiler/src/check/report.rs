@@ -42,11 +42,12 @@ pub(crate) struct Report<'t> {
     pub(crate) text: &'t str,
     pub(crate) lines: Lines<'t>,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// How many findings are kept; more are only counted.
+    /// How many errors are kept, and how many warnings; more are only counted.
     diagnostics_max: usize,
-    pub(crate) dropped: usize,
-    /// Errors so far, those dropped among them.
+    /// Errors so far, those not kept among them.
     pub(crate) errors: usize,
+    /// Warnings so far, likewise.
+    pub(crate) warnings: usize,
     /// The first error since `Report::watch`, in one line.
     first_error: Option<String>,
 }
@@ -65,8 +66,8 @@ impl<'t> Report<'t> {
             lines: Lines::new(text),
             diagnostics: Vec::new(),
             diagnostics_max,
-            dropped: 0,
             errors: 0,
+            warnings: 0,
             first_error: None,
         }
     }
@@ -79,14 +80,14 @@ impl<'t> Report<'t> {
         path: &Path<'_>,
         message: impl Into<String>,
     ) -> Finding<'_, 't> {
-        if code.severity == Severity::Error {
-            self.errors += 1;
-        }
-        if self.diagnostics.len() >= self.diagnostics_max {
-            self.dropped += 1;
-            if code.severity == Severity::Warning || self.first_error.is_some() {
-                return Finding { report: self, diagnostic: None };
-            }
+        let is_error = code.severity == Severity::Error;
+        let count = if is_error { &mut self.errors } else { &mut self.warnings };
+        *count += 1;
+        let kept = *count <= self.diagnostics_max;
+        // The first error of a policy is also what is told of it when it does not compile.
+        let told = is_error && self.first_error.is_none();
+        if !kept && !told {
+            return Finding { report: self, diagnostic: None };
         }
         let start = self.lines.position(span.start);
         let diagnostic = Diagnostic {
@@ -100,10 +101,10 @@ impl<'t> Report<'t> {
             help: None,
             note: None,
         };
-        if code.severity == Severity::Error && self.first_error.is_none() {
+        if told {
             self.first_error = Some(diagnostic.fact());
         }
-        Finding { report: self, diagnostic: Some(diagnostic) }
+        Finding { report: self, diagnostic: kept.then_some(diagnostic) }
     }
 
     /// Begins to watch for errors; `Report::faults` tells what came.
@@ -157,10 +158,6 @@ impl Finding<'_, '_> {
 
 impl Drop for Finding<'_, '_> {
     fn drop(&mut self) {
-        if let Some(diagnostic) = self.diagnostic.take()
-            && self.report.diagnostics.len() < self.report.diagnostics_max
-        {
-            self.report.diagnostics.push(diagnostic);
-        }
+        self.report.diagnostics.extend(self.diagnostic.take());
     }
 }

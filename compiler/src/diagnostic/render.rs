@@ -18,9 +18,9 @@ pub enum Style {
 }
 
 /// How many characters of the line stand before the fault, at most.
-const BEFORE_MAX: usize = 60;
+const BEFORE_MAX: usize = 90;
 /// How many characters of the fault and of what follows it are shown, at most.
-const AFTER_MAX: usize = 60;
+const AFTER_MAX: usize = 90;
 
 pub(super) fn render(diagnostic: &Diagnostic, text: &str, style: Style) -> String {
     let Diagnostic { code, file, span, start, help, note, .. } = diagnostic;
