@@ -4,6 +4,7 @@ mod asm;
 mod cli;
 mod compile;
 mod corpora;
+mod decide;
 mod install;
 mod isa;
 mod pattern;
@@ -23,6 +24,8 @@ pub const ALL: &[Suite] = &[
     install::SUITE,
     asm::SUITE,
     compile::SUITE,
+    decide::SUITE,
+    decide::RECORDINGS,
     isa::SUITE,
     cli::SUITE,
     corpora::SUITE,

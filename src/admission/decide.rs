@@ -12,6 +12,7 @@ use caapc_vm::run::{self, Scratch, Verdict};
 use super::Snapshot;
 use super::fault::{Fault, Place, Problem};
 use super::image::{self, ContainerImage};
+use super::limits::EXPIRY_WARNING_SECS;
 use super::options::{
     ImagePath, MissingNamespace, Mode, OnUnknownKind, Options, OwnerSkip, UnchangedUpdates,
 };
@@ -36,6 +37,8 @@ pub struct Decision<'a> {
     pub images: &'a [ImageDecision<'a>],
     /// The namespace was not listed: only its name labels were known.
     pub namespace_assumed: bool,
+    /// What the program was told of the request; absent: it was not asked.
+    pub facts: Option<RequestFacts<'a>>,
 }
 
 impl<'a> Decision<'a> {
@@ -109,10 +112,14 @@ pub struct ImageDecision<'a> {
     pub container: ContainerImage<'a>,
     /// What its scan says.
     pub scan: ScanFact,
+    /// What the program was told.
+    pub facts: ImageFacts<'a>,
     /// What the program says.
     pub verdict: Verdict,
     /// Its reference; `None` if the image string is none.
     pub reference: Option<Reference<'a>>,
+    /// When it will be rejected, soon, because an exception expires.
+    pub expires: Option<Timestamp>,
 }
 
 impl ImageDecision<'_> {
@@ -138,6 +145,7 @@ pub fn decide<'a>(
         name: request.name,
         images: &[],
         namespace_assumed: false,
+        facts: None,
     };
     let scope = match scope(options, request, &mut decision, arena) {
         Ok(Scope::Skip(why)) => {
@@ -358,7 +366,7 @@ fn evaluate<'a>(
     }
     let facts = RequestFacts {
         labels: object.labels(arena)?,
-        namespace_labels: &namespace_labels,
+        namespace_labels: namespace_labels.into_bump_slice(),
         now,
         skew_secs: snapshot.scans.settings().skew_secs,
     };
@@ -371,13 +379,37 @@ fn evaluate<'a>(
             .as_ref()
             .map_or(ScanFact::NEVER, |reference| snapshot.scans.lookup(reference, now));
         let (path, canonical) = paths(options.image_path, container.image, reference, arena);
-        let image = ImageFacts { path, canonical, status: scan.status, last_scan: scan.last_scan };
-        let verdict = run::run(program, scratch, &image);
+        let facts = ImageFacts { path, canonical, status: scan.status, last_scan: scan.last_scan };
+        let verdict = run::run(program, scratch, &facts);
         decision.rejected |= matches!(verdict, Verdict::Reject(_));
-        decided.push(ImageDecision { container: *container, scan, verdict, reference });
+        let mut image =
+            ImageDecision { container: *container, scan, facts, verdict, reference, expires: None };
+        image.expires = expires(snapshot, now, scratch, &image);
+        decided.push(image);
     }
+    decision.facts = Some(facts);
     decision.images = decided.into_bump_slice();
     Ok(())
+}
+
+/// When an image that is allowed now will be rejected because an exception expires, if that is
+/// soon (spec: webhook, "Answers").
+fn expires(
+    snapshot: &Snapshot,
+    now: Timestamp,
+    scratch: &mut Scratch,
+    image: &ImageDecision<'_>,
+) -> Option<Timestamp> {
+    if matches!(image.verdict, Verdict::Reject(_)) {
+        return None;
+    }
+    let (at, status) = snapshot.scans.worsens(&image.reference?, now)?;
+    if at > now.plus_secs(EXPIRY_WARNING_SECS) {
+        return None;
+    }
+    let then = ImageFacts { status, ..image.facts };
+    let verdict = run::run(snapshot.policies.program(), scratch, &then);
+    matches!(verdict, Verdict::Reject(_)).then_some(at)
 }
 
 /// The strings that `imagePath` sees. What is no reference has no canonical form and is seen as

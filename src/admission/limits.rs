@@ -26,3 +26,5 @@ pub const WARNING_CHARS_MAX: usize = 4096;
 pub const ANNOTATION_BYTES_MAX: usize = 1024;
 /// Images that one audit annotation names before it counts the rest.
 pub const ANNOTATION_IMAGES_MAX: usize = 16;
+/// How long before an exception expires a warning says so, in seconds: a week.
+pub const EXPIRY_WARNING_SECS: i64 = 7 * 86_400;

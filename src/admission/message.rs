@@ -128,6 +128,14 @@ impl Texts {
             let _ = line.write_str("` is not listed: only its name labels are known");
             self.push_warning();
         }
+        for image in decision.images {
+            let Some(at) = image.expires else { continue };
+            let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
+            let _ = line.write_str("image ");
+            line.part(IMAGE_SHOWN, image.container.image);
+            let _ = write!(line, " is allowed by an exception that expires at {at}");
+            self.push_warning();
+        }
         if decision.rejected && decision.mode == Mode::Warn {
             for nth in 0.. {
                 let Some(told) = self.message.lines().nth(nth) else { break };

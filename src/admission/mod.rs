@@ -96,6 +96,8 @@ pub struct Answer<'w> {
     pub reason: &'w str,
     /// The whole message of a rejection.
     pub message: &'w str,
+    /// The warnings, one a line.
+    pub warnings: &'w str,
 }
 
 impl Answer<'_> {
@@ -141,6 +143,7 @@ pub fn answer<'w>(
         decided: Some((request, decision)),
         reason: &texts.reason,
         message: &texts.message,
+        warnings: &texts.warnings,
     }
 }
 
@@ -153,5 +156,5 @@ fn failed<'w>(
 ) -> Answer<'w> {
     texts.error(sentence);
     respond::status(out, code, &texts.reason);
-    Answer { code, body: out, decided, reason: &texts.reason, message: &texts.reason }
+    Answer { code, body: out, decided, reason: &texts.reason, message: &texts.reason, warnings: "" }
 }

@@ -9,16 +9,19 @@ pub mod compile;
 pub mod completions;
 pub mod crds;
 pub mod doctor;
+pub mod eval;
 pub mod files;
 pub mod install;
 pub mod io;
 pub mod lint;
+pub mod offline;
 pub mod pattern;
 pub mod policies;
 mod sarif;
 pub mod selector;
 pub mod serve;
 pub mod switches;
+pub mod test;
 pub mod uninstall;
 mod unscanned;
 
@@ -43,12 +46,14 @@ enum Command {
     Completions(completions::CompletionsArgs),
     Crds(crds::Args),
     Doctor(doctor::Args),
+    Eval(Box<eval::Args>),
     Install(Box<install::Args>),
     Lint(lint::Args),
     Man(completions::ManArgs),
     Pattern(pattern::Args),
     Selector(selector::Args),
     Serve(Box<serve::Args>),
+    Test(test::Args),
     Uninstall(uninstall::Args),
 }
 
@@ -62,12 +67,14 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::completions(args, &mut out),
         Command::Crds(args) => crds::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
+        Command::Eval(args) => eval::run(*args, &mut out),
         Command::Install(args) => install::run(*args, &mut out),
         Command::Lint(args) => lint::run(args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
         Command::Pattern(args) => pattern::run(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),
         Command::Serve(args) => serve::run(*args, &mut out),
+        Command::Test(args) => test::run(args, &mut out),
         Command::Uninstall(args) => uninstall::run(args, &mut out),
     };
     match result.and_then(|exit| out.flush().map(|()| exit)) {
