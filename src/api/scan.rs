@@ -52,11 +52,11 @@ pub struct ImageScanSpec {
     pub index_digests: Vec<String>,
     /// The names it was scanned by, `registry/repository:tag` in Docker's canonical form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 640)))]
+    #[schemars(length(max = 64), inner(length(max = 640)))]
     pub references: Vec<String>,
     /// Names and index digests that an earlier result for the same image had and this one has not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 64))]
     pub earlier: Vec<Earlier>,
     /// Operating system and architecture, `linux/arm64` or `linux/arm/v7`.
     #[serde(default = "default_platform")]

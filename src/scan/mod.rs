@@ -5,6 +5,7 @@
 
 pub mod exceptions;
 pub mod fact;
+pub mod report;
 pub mod settings;
 pub mod shelf;
 pub mod store;
