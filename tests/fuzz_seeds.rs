@@ -4,11 +4,27 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/checks/listing.rs"]
+mod listing;
+#[path = "../fuzz/checks/machine.rs"]
+mod machine;
+#[path = "../fuzz/checks/policy.rs"]
+mod policy;
+#[path = "../fuzz/checks/program.rs"]
+mod program;
 #[path = "../fuzz/checks/selector.rs"]
 mod selector;
 
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, fn(&[u8])); 1] = [("selector", selector::check)];
+const TARGETS: [(&str, fn(&[u8])); 4] = [
+    ("listing", listing::check),
+    ("policy", policy::check),
+    ("program", program::check),
+    ("selector", selector::check),
+];
+
+/// How many beginnings of each input are tried too.
+const BEGINNINGS_MAX: usize = 64;
 
 #[test]
 fn kept_inputs_keep_their_promises() {
@@ -21,8 +37,8 @@ fn kept_inputs_keep_their_promises() {
             // The name comes first, so that a panic says whose it is.
             eprintln!("{}", path.display());
             check(&input);
-            // Prefixes are what a fuzzer would try next.
-            for end in 0..input.len().min(512) {
+            // Beginnings are what a fuzzer would try next.
+            for end in (0..input.len()).step_by(input.len() / BEGINNINGS_MAX + 1) {
                 check(&input[..end]);
             }
             inputs += 1;
