@@ -210,7 +210,10 @@ fn image_line(
     write!(line, "{} ", image.container.list.word())?;
     line.part(NAME_SHOWN, image.container.name);
     line.write_str(": image ")?;
-    line.part(IMAGE_SHOWN, image.container.image);
+    match image.container.image {
+        "" => line.write_str("(none)")?,
+        text => line.part(IMAGE_SHOWN, text),
+    }
     line.write_str(", ")?;
     scan(line, image, now)?;
     let Some(rule) = image.rule(snapshot) else { return Ok(()) };
@@ -218,7 +221,10 @@ fn image_line(
         line.write_str("; ")?;
         reason_of(line, snapshot, image)?;
     }
-    if rule.broken.is_none() {
+    let catch_all = rule.patterns().is_none() && rule.statuses().is_none() && rule.age().is_none();
+    if rule.broken.is_none() && catch_all {
+        line.write_str("; no rule before this one allows it")?;
+    } else if rule.broken.is_none() {
         line.write_str("; rule: ")?;
         line.part(CRITERION_SHOWN, rule);
     }
