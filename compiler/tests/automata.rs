@@ -306,3 +306,203 @@ fn shapes() {
     );
     check("[^\\n\\x{0}-\\x{10ffff}]", "nothing", &[], &["", "a", "é"]);
 }
+
+/// A matcher that has every part.
+fn rich() -> Matcher {
+    let sources = [
+        "",
+        r"^gcr\.io/a/.*",
+        "^gcr.io/b$",
+        "^.*ab.*$",
+        "^(api|web)-[a-z]+:v[0-9]",
+        "^quay.io/[a-z]+$",
+        ":(latest|dev)$",
+        "b/base-(x|yy)",
+        "kube",
+        "x",
+        "team-[0-9]+/",
+        "[0-9]+-rc$",
+        r"\bab\b",
+        "é",
+        r"\pL{3}",
+        "(?i)sk",
+        "[ab]*a[ab]{14}c",
+        "^a.{0,3}b$",
+        "(?m:^)b",
+        "a",
+        "ab",
+        "abab",
+    ];
+    let mut builder = Builder::new();
+    for (number, source) in (0..).zip(sources) {
+        let shape = shape_of(source);
+        (0..=number % 3).for_each(|more| builder.add(&shape, (number * 7 + more * 31) % 150));
+    }
+    builder.finish(150, &mut TailCache::new()).unwrap()
+}
+
+const PROBES: &[&str] = &[
+    "",
+    "a",
+    "gcr.io/a/b",
+    "gcrxio/b",
+    "xx\nabab\nb",
+    "web-app:v1",
+    "quay.io/abc",
+    "a:latest",
+    "éa:dev",
+    "日本語 s\u{212a}",
+    "b/base-yy",
+    "team-12/x-3-rc",
+    "ababababababababababababac",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac",
+    "kube",
+];
+
+/// Whatever the bytes are, they are refused or they are harmless.
+#[test]
+fn damaged_bytes() {
+    let matcher = rich();
+    let mut writer = Writer::default();
+    matcher.write(&mut writer);
+    let bytes = writer.bytes;
+    let (mut refused, mut read) = (0, 0);
+    let mut scratch = MatcherScratch::new();
+    let mut probe = |bytes: &[u8]| match Matcher::read(&mut Reader::new(bytes), 150) {
+        Err(_) => refused += 1,
+        Ok(matcher) => {
+            read += 1;
+            for text in PROBES {
+                let mut hits = [0; 3];
+                matcher.mark(text, &[u64::MAX; 3], &mut scratch, &mut hits);
+                assert_eq!(hits[2] >> 22, 0, "a bit beyond the last hit");
+            }
+        }
+    };
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= flip;
+            probe(&damaged);
+        }
+        probe(&bytes[..at]);
+    }
+    let mut random = Random(0xbad);
+    for _ in 0..rounds(2_000) {
+        let mut damaged = bytes.clone();
+        for _ in 0..1 + random.below(8) {
+            let at = random.below(damaged.len());
+            damaged[at] = random.next() as u8;
+        }
+        probe(&damaged);
+    }
+    assert!(refused > bytes.len() && read > 100, "{refused} refused, {read} read");
+}
+
+/// Patterns that blow up elsewhere: right, small, and quick enough for a test to wait for.
+#[test]
+fn hostile_patterns() {
+    let long = "a".repeat(4096);
+    let mixed = "ab".repeat(1000) + "é" + &"xa".repeat(500) + "b1c";
+    let sources = [
+        "(a|aa)*$".to_owned(),
+        "^(a|aa)*$".to_owned(),
+        ".{0,500}x".to_owned(),
+        "^.{500}x?$".to_owned(),
+        "(?:a?){300}a{300}".to_owned(),
+        r"\pL{100}".to_owned(),
+        r"^\pL{1000}".to_owned(),
+        "(x+x+)+y".to_owned(),
+        "[ab]*a[ab]{20}c".to_owned(),
+        "a.{200}b.{200}c".to_owned(),
+        "(?i)(?:s|k|ss|kk){20}z".to_owned(),
+        "(.*a){40}b".to_owned(),
+        "[^/]+/".repeat(160),
+        format!("({})", vec!["a.*b"; 200].join("|")),
+        format!("^({})$", vec!["a*b*x?"; 100].join("|")),
+        format!("{}a{}", "(".repeat(400), ")*".repeat(400)),
+    ];
+    let limits = Limits::default();
+    let mut cache = TailCache::new();
+    let mut rows = Vec::new();
+    for source in &sources {
+        // Go refuses some: then there is nothing to hold.
+        let Some(hir) = parse(source) else { continue };
+        let shape = shape(&hir, &limits).unwrap();
+        assert!(shape.bytes() < 1 << 16, "{source:.40}");
+        rows.push((source, Plain::new(&hir).unwrap(), shape));
+    }
+    assert!(rows.len() > 12);
+    let mut builder = Builder::new();
+    (0..1000).zip(rows.iter().cycle()).for_each(|(hit, row)| builder.add(&row.2, hit));
+    let matcher = builder.finish(1000, &mut cache).unwrap();
+    assert!(matcher.sizes().total() < 1 << 20, "{:?}", matcher.sizes());
+    for text in PROBES.iter().copied().chain([long.as_str(), mixed.as_str()]) {
+        let hits = mark(&matcher, text);
+        for (number, (source, plain, _)) in rows.iter().enumerate() {
+            let right = plain.is_match(text);
+            for hit in (number..1000).step_by(rows.len()) {
+                assert_eq!(
+                    hits[hit / 64] >> (hit % 64) & 1 == 1,
+                    right,
+                    "{source:.40} on {text:.40}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn too_big() {
+    let hir = parse(&format!("(?:{}){{1000}}", "[a-z]".repeat(180))).unwrap();
+    let error = shape(&hir, &Limits::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the pattern needs 181000 states, the limit is 131072; use smaller repetition counts, or split it"
+    );
+}
+
+/// Equal sets give equal bytes, whatever was compiled before them.
+#[test]
+fn the_bytes_are_the_same_every_time() {
+    let mut random = Random(7);
+    let mut used = TailCache::new();
+    for _ in 0..20 {
+        let shapes: Vec<Shape> = (0..50)
+            .filter_map(|_| parse(&dressed(&mut random)))
+            .map(|hir| shape(&hir, &Limits::default()).unwrap())
+            .collect();
+        let bytes = |cache: &mut TailCache| {
+            let mut builder = Builder::new();
+            (0..).zip(&shapes).for_each(|(hit, shape)| builder.add(shape, hit / 2));
+            let mut writer = Writer::default();
+            builder.finish(25, cache).unwrap().write(&mut writer);
+            writer.bytes
+        };
+        let cold = bytes(&mut TailCache::new());
+        assert!(cold == bytes(&mut used) && cold == bytes(&mut used));
+    }
+}
+
+/// Many hits, and a text longer than scratch has room for beforehand.
+#[test]
+fn long_texts_and_many_hits() {
+    let mut builder = Builder::new();
+    for hit in 0..100_000_u32 {
+        builder.add(&shape_of(&format!("^gcr\\.io/team-{hit}/.*")), hit);
+    }
+    builder.add(&shape_of("/x$"), 99_999);
+    (0..100_000).for_each(|hit| {
+        if hit % 3 == 0 {
+            builder.add(&shape_of("é"), hit)
+        }
+    });
+    let matcher = builder.finish(100_000, &mut TailCache::new()).unwrap();
+    let hits = mark(&matcher, "gcr.io/team-4711/x");
+    let set: Vec<usize> =
+        (0..100_000).filter(|hit| hits[hit / 64] >> (hit % 64) & 1 == 1).collect();
+    assert_eq!(set, [4711, 99_999]);
+    let hits = mark(&matcher, &("é".repeat(5000) + "/x"));
+    let count: u32 = hits.iter().map(|word| word.count_ones()).sum();
+    assert_eq!(count, 33_334);
+}

@@ -1,6 +1,6 @@
 //! Puts the patterns of a whole set of policies into the tables of one matcher.
 
-use std::collections::HashMap;
+use super::hash::Map;
 use std::collections::hash_map::Entry as Slot;
 
 use caapc_vm::matcher::symbols::OTHER;
@@ -44,7 +44,7 @@ struct Draft {
 /// Numbers for codes, in the order of their first appearance.
 #[derive(Debug, Default)]
 struct Numbers {
-    numbers: HashMap<Box<[u8]>, u32>,
+    numbers: Map<Box<[u8]>, u32>,
     codes: Vec<Box<[u8]>>,
 }
 
@@ -235,19 +235,19 @@ fn rooted(key: &[u8], tail: Hir) -> Hir {
 struct Gates {
     starts: Vec<u32>,
     jobs: Vec<u32>,
-    numbers: HashMap<Vec<u32>, u32>,
+    numbers: Map<Vec<u32>, u32>,
 }
 
 impl Default for Gates {
     fn default() -> Self {
-        Self { starts: vec![0], jobs: Vec::new(), numbers: HashMap::new() }
+        Self { starts: vec![0], jobs: Vec::new(), numbers: Map::default() }
     }
 }
 
 impl Gates {
     /// Replaces the jobs that one literal opens by one gate.
     fn settle(&mut self, literals: &mut Literals) {
-        let mut opens: HashMap<Vec<u8>, Vec<u32>> = HashMap::new();
+        let mut opens: Map<Vec<u8>, Vec<u32>> = Map::default();
         let mut keys = Vec::new();
         let mut rest = std::mem::take(&mut literals.entries);
         rest.retain(|entry| {

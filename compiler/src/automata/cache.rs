@@ -1,6 +1,6 @@
 //! Automata by what they mean, built once.
 
-use std::collections::HashMap;
+use super::hash::Map;
 use std::sync::Arc;
 
 use super::determinise::{From, Table, determinise};
@@ -35,7 +35,7 @@ struct Kept {
 /// a set that is linked again finds them; those that the last links did not use are dropped.
 #[derive(Debug, Default)]
 pub struct TailCache {
-    kept: HashMap<(Role, Box<[u8]>), Kept>,
+    kept: Map<(Role, Box<[u8]>), Kept>,
     round: u64,
 }
 

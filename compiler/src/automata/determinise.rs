@@ -4,7 +4,7 @@
 //! it is seen at once, and the search ends there. A state knows what kind of symbol led to it
 //! only as far as the pattern has looks that ask.
 
-use std::collections::HashMap;
+use super::hash::Map;
 
 use caapc_vm::matcher::dfa::{DEAD, ENTRIES_MAX, MATCH};
 use caapc_vm::matcher::nfa::{END, END_LINE, START, START_LINE, Step, WORD, Wait};
@@ -69,7 +69,7 @@ struct Determiniser<'n> {
     /// Whether a match may begin at every position.
     restarts: bool,
     marks: Marks,
-    states: HashMap<(Before, Box<[u32]>), u16>,
+    states: Map<(Before, Box<[u32]>), u16>,
     /// The states whose rows are not filled yet, in the order of their numbers.
     sets: Vec<(Before, Box<[u32]>)>,
     work: usize,
@@ -134,7 +134,7 @@ impl<'n> Determiniser<'n> {
             asks,
             restarts: from == From::Text && !nfa.anchored,
             marks,
-            states: HashMap::new(),
+            states: Map::default(),
             sets: Vec::new(),
             work: 0,
         }

@@ -9,6 +9,7 @@ mod cache;
 mod code;
 mod describe;
 mod determinise;
+mod hash;
 mod items;
 mod nfa;
 mod pools;

@@ -1,6 +1,6 @@
 //! From a [`Hir`] to the steps of an NFA (Thompson's construction, built from the end).
 
-use std::collections::HashMap;
+use super::hash::Map;
 
 use caapc_vm::matcher::nfa::{self, STEPS_MAX, Step, Wait};
 
@@ -67,7 +67,7 @@ pub(super) fn is_anchored(hir: &Hir) -> bool {
 struct Builder {
     steps: Vec<Step>,
     classes: Vec<Class>,
-    numbers: HashMap<Class, u32>,
+    numbers: Map<Class, u32>,
 }
 
 impl Builder {

@@ -1,6 +1,6 @@
 //! The automata of a matcher, collected; equal tables are kept once.
 
-use std::collections::HashMap;
+use super::hash::Map;
 
 use caapc_vm::matcher::dfa::{Dfa, Dfas};
 use caapc_vm::matcher::nfa::{self, Nfas, STEPS_TOTAL_MAX, Set, Step, Wait};
@@ -15,8 +15,8 @@ use crate::hir::Class;
 #[derive(Debug, Default)]
 pub(super) struct DfaPool {
     pub(super) dfas: Dfas,
-    classes: HashMap<[u8; SYMBOLS], u32>,
-    tables: HashMap<(u32, u16, Box<[u16]>), u32>,
+    classes: Map<[u8; SYMBOLS], u32>,
+    tables: Map<(u32, u16, Box<[u16]>), u32>,
 }
 
 impl DfaPool {
@@ -49,7 +49,7 @@ impl DfaPool {
 #[derive(Debug, Default)]
 pub(super) struct NfaPool {
     pub(super) nfas: Nfas,
-    sets: HashMap<Class, u32>,
+    sets: Map<Class, u32>,
 }
 
 impl NfaPool {

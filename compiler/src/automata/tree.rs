@@ -1,6 +1,6 @@
 //! Sorts literals into the tree of [`caapc_vm::matcher::trie`], breadth first.
 
-use std::collections::HashMap;
+use super::hash::Map;
 
 use caapc_vm::matcher::lists::{Lists, Out, Run};
 use caapc_vm::matcher::trie::{ANY, Act, LABEL_MAX, LABELS_MAX, Node, Row, Tree};
@@ -71,7 +71,7 @@ impl Literals {
         let mut planter = Planter {
             tree: Tree { nodes: Vec::new(), keys: vec![0], labels: Vec::new(), rows: Vec::new() },
             groups: vec![Group { from: 0, to: entries.len(), depth: 0 }],
-            labels: HashMap::new(),
+            labels: Map::default(),
         };
         let mut at = 0;
         while let Some(&group) = planter.groups.get(at) {
@@ -103,7 +103,7 @@ struct Group {
 struct Planter {
     tree: Tree,
     groups: Vec<Group>,
-    labels: HashMap<Box<[u8]>, u32>,
+    labels: Map<Box<[u8]>, u32>,
 }
 
 impl Planter {
@@ -187,13 +187,13 @@ fn common(literals: &Literals, entries: &[Entry], depth: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct ListPool {
     pub(super) lists: Lists,
-    numbers: HashMap<Vec<(u32, u64)>, u32>,
+    numbers: Map<Vec<(u32, u64)>, u32>,
 }
 
 impl ListPool {
     pub(super) fn new() -> Self {
         let lists = Lists { starts: vec![0], runs: Vec::new(), words: Vec::new() };
-        Self { lists, numbers: HashMap::new() }
+        Self { lists, numbers: Map::default() }
     }
 
     /// What sets these hits, given in order.

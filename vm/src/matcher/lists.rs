@@ -123,13 +123,22 @@ impl Lists {
         if good { Ok(()) } else { Err(Fault::new("hits", format!("{} is out of range", out.0))) }
     }
 
-    /// INVARIANT (in bounds): every run lies within the hits and within `words`.
+    /// INVARIANT (in bounds): every run lies within the hits and within `words`. The runs of a
+    /// list do not overlap, so that a list costs no more than the hits have words.
     pub(super) fn verify(&self, hits: u32) -> Result<(), Fault> {
         let fault = |why: &str| Err(Fault::new("hit lists", why));
         if !self.starts.is_sorted()
-            || self.starts.last().is_some_and(|&s| s as usize != self.runs.len())
+            || self.starts.last().map_or(0, |&s| s as usize) != self.runs.len()
         {
             return fault("the starts are not in order");
+        }
+        for ends in self.starts.windows(2) {
+            let &[from, to] = ends else { continue };
+            let runs = self.runs.get(from as usize..to as usize).unwrap_or(&[]);
+            let is_after = |a: &Run, b: &Run| u64::from(a.word) + u64::from(a.len) <= b.word.into();
+            if !runs.is_sorted_by(is_after) || runs.iter().any(|run| run.len == 0) {
+                return fault("the runs of a list overlap");
+            }
         }
         let (words, last) = (u64::from(hits.div_ceil(64)), bits(hits));
         for &run in &self.runs {
@@ -137,8 +146,7 @@ impl Lists {
             if end > words || u64::from(run.at) + u64::from(run.len) > self.words.len() as u64 {
                 return fault("a run leaves its table");
             }
-            if run.len > 0 && end == words && self.bits(run).last().is_some_and(|b| b & !last != 0)
-            {
+            if end == words && self.bits(run).last().is_some_and(|b| b & !last != 0) {
                 return fault("a bit is beyond the last hit");
             }
         }

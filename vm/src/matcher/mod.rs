@@ -36,6 +36,10 @@ pub const TEXT_MAX: usize = 4096;
 /// The most hits of one matcher.
 pub const HITS_MAX: u32 = 1 << 24;
 
+/// The most (hit, pattern) pairs of patterns that must be searched in the whole text and have no
+/// gate (8 bytes each: 32 MiB).
+pub const OPEN_MAX: usize = 1 << 22;
+
 /// When a [`Job`] is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum When {
@@ -134,7 +138,7 @@ pub struct Matcher {
     dfas: dfa::Dfas,
     nfas: nfa::Nfas,
     /// The jobs of [`When::Always`] and of [`When::Foreign`], by hit: made from `jobs`.
-    open: [Vec<(u32, u32)>; 2],
+    open: [ByHit; 2],
     /// The longest NFA.
     nfa_len_max: usize,
     /// The deepest trie.
@@ -233,7 +237,8 @@ impl Matcher {
             .into_iter()
             .map(|tree| Keywords::new(tree, &lists, hits, gate_count))
             .collect::<Result<_, _>>()?;
-        let open = [When::Always, When::Foreign].map(|when| by_hit(&jobs, when, &lists));
+        let by_hit = |when| ByHit::new(&jobs, when, &lists);
+        let open = [by_hit(When::Always)?, by_hit(When::Foreign)?];
         let nfa_len_max = nfas.nfas.iter().map(|nfa| nfa.len as usize).max().unwrap_or(0);
         let depth_max = heads.depth().max(suffixes.depth());
         Ok(Self {
@@ -261,7 +266,7 @@ impl Matcher {
 
     /// How many bytes each part takes.
     pub fn sizes(&self) -> Sizes {
-        let open: usize = self.open.iter().map(Vec::len).sum();
+        let open: usize = self.open.iter().map(|open| open.jobs.len() + open.words.len() + 1).sum();
         let jobs = self.jobs.len() * size_of::<Job>()
             + (self.gates.len() + self.gated.len()) * 4
             + open * 8;
@@ -334,19 +339,44 @@ impl Matcher {
     }
 }
 
-/// The (hit, job) of all jobs of one kind, in the order of hits.
-fn by_hit(jobs: &[Job], when: When, lists: &Lists) -> Vec<(u32, u32)> {
-    let mut open = Vec::new();
-    for (number, job) in (0..).zip(jobs).filter(|(_, job)| job.when == when) {
-        lists.each(job.out, |word, mut bits| {
-            while bits != 0 {
-                open.push((word << 6 | bits.trailing_zeros(), number));
-                bits &= bits - 1;
+/// The jobs of one kind by the hits that wait for them.
+#[derive(Clone, Debug, Default)]
+struct ByHit {
+    /// The words of hits that have any.
+    words: Vec<u32>,
+    /// The jobs of word `i` are `jobs[starts[i]..starts[i + 1]]`.
+    starts: Vec<u32>,
+    /// The bit of the hit, and the job.
+    jobs: Vec<(u32, u32)>,
+}
+
+impl ByHit {
+    fn new(jobs: &[Job], when: When, lists: &Lists) -> Result<Self, Fault> {
+        let mut rows = Vec::new();
+        for (number, job) in (0..).zip(jobs).filter(|(_, job)| job.when == when) {
+            lists.each(job.out, |word, mut bits| {
+                while bits != 0 {
+                    rows.push((word, bits.trailing_zeros(), number));
+                    bits &= bits - 1;
+                }
+            });
+            if rows.len() > OPEN_MAX {
+                return Err(Fault::new(
+                    "jobs",
+                    format!("more than {OPEN_MAX} rules wait for patterns without literal text"),
+                ));
             }
-        });
+        }
+        rows.sort_unstable();
+        let mut by_hit = Self::default();
+        for same in rows.chunk_by(|a, b| a.0 == b.0) {
+            by_hit.words.extend(same.first().map(|row| row.0));
+            by_hit.starts.push(by_hit.jobs.len() as u32);
+            by_hit.jobs.extend(same.iter().map(|&(_, bit, job)| (bit, job)));
+        }
+        by_hit.starts.push(by_hit.jobs.len() as u32);
+        Ok(by_hit)
     }
-    open.sort_unstable();
-    open
 }
 
 /// The bits of the last word of `hits` hits.

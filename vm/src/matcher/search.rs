@@ -4,7 +4,7 @@ use super::lists::Out;
 use super::nfa::States;
 use super::symbols::{OTHER, symbol};
 use super::trie::{Act, Aside, Row};
-use super::{Machine, Matcher, TEXT_MAX};
+use super::{ByHit, Machine, Matcher, TEXT_MAX};
 
 /// What a search needs to remember. One for each thread; [`MatcherScratch::prepare`] is the only
 /// place that allocates.
@@ -18,11 +18,25 @@ pub struct MatcherScratch {
 /// What is kept during one search.
 #[derive(Clone, Debug, Default)]
 struct Notes {
-    /// The jobs that are done, one bit each.
-    done: Vec<u64>,
-    /// The gates that are open, one bit each.
-    opened: Vec<u64>,
+    /// Which search this is. A mark below is set if it has this number, so that nothing must be
+    /// cleared between searches.
+    round: u32,
+    /// The jobs that are done, a mark each.
+    done: Vec<u32>,
+    /// The gates that are open, a mark each.
+    opened: Vec<u32>,
     states: States,
+}
+
+impl Notes {
+    fn next_round(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            self.done.fill(0);
+            self.opened.fill(0);
+            self.round = 1;
+        }
+    }
 }
 
 impl MatcherScratch {
@@ -35,17 +49,17 @@ impl MatcherScratch {
     pub fn prepare(&mut self, matcher: &Matcher) {
         self.symbols.reserve(TEXT_MAX.saturating_sub(self.symbols.len()));
         self.aside.reserve(matcher.depth_max.saturating_sub(self.aside.len()));
-        let Notes { done, opened, states } = &mut self.notes;
-        done.resize(matcher.jobs.len().div_ceil(64).max(done.len()), 0);
-        opened.resize(matcher.gates.len().div_ceil(64).max(opened.len()), 0);
+        let Notes { round: _, done, opened, states } = &mut self.notes;
+        done.resize(matcher.jobs.len().max(done.len()), 0);
+        opened.resize(matcher.gates.len().max(opened.len()), 0);
         states.prepare(matcher.nfa_len_max);
     }
 
     fn is_prepared(&self, matcher: &Matcher) -> bool {
         self.symbols.capacity() >= TEXT_MAX
             && self.aside.capacity() >= matcher.depth_max
-            && self.notes.done.len() * 64 >= matcher.jobs.len()
-            && self.notes.opened.len() * 64 >= matcher.gates.len()
+            && self.notes.done.len() >= matcher.jobs.len()
+            && self.notes.opened.len() >= matcher.gates.len()
             && self.notes.states.room() >= matcher.nfa_len_max
     }
 }
@@ -62,8 +76,7 @@ impl Matcher {
         }
         let MatcherScratch { symbols, aside, notes } = scratch;
         let (symbols, foreign) = translate(text, symbols);
-        notes.done.fill(0);
-        notes.opened.fill(0);
+        notes.next_round();
         let mut search = Search { matcher: self, text, symbols, wanted, hits, notes, lines: None };
         search.set(self.always);
         if !self.heads.is_empty() {
@@ -156,7 +169,7 @@ impl Search<'_> {
 
     /// Does the jobs of a gate, the first time it is reached.
     fn gate(&mut self, gate: u32) {
-        if !first_time(&mut self.notes.opened, gate) {
+        if !first_time(&mut self.notes.opened, gate, self.notes.round) {
             return;
         }
         let matcher = self.matcher;
@@ -172,9 +185,10 @@ impl Search<'_> {
     fn job(&mut self, number: u32) {
         let matcher = self.matcher;
         let Some(job) = matcher.jobs.get(number as usize) else { return };
-        if self.symbols.len() < job.len_min as usize
+        // What nobody waits for now, nobody waits for later: hits are only ever set.
+        if !first_time(&mut self.notes.done, number, self.notes.round)
+            || self.symbols.len() < job.len_min as usize
             || !self.is_pending(job.out)
-            || !first_time(&mut self.notes.done, number)
         {
             return;
         }
@@ -188,17 +202,16 @@ impl Search<'_> {
     }
 
     /// Does the jobs of the hits that are wanted and not set.
-    fn open(&mut self, open: &[(u32, u32)]) {
-        for stretch in open.chunk_by(|a, b| a.0 >> 6 == b.0 >> 6) {
-            let Some(&(hit, _)) = stretch.first() else { continue };
-            let word = hit as usize >> 6;
-            for &(hit, job) in stretch {
-                let wanted = self.wanted.get(word).copied().unwrap_or(0);
-                let set = self.hits.get(word).copied().unwrap_or(u64::MAX);
+    fn open(&mut self, open: &ByHit) {
+        for (&word, ends) in open.words.iter().zip(open.starts.windows(2)) {
+            let &[from, to] = ends else { continue };
+            for &(bit, job) in open.jobs.get(from as usize..to as usize).unwrap_or(&[]) {
+                let wanted = self.wanted.get(word as usize).copied().unwrap_or(0);
+                let set = self.hits.get(word as usize).copied().unwrap_or(u64::MAX);
                 if wanted & !set == 0 {
                     break;
                 }
-                if (wanted & !set) >> (hit & 63) & 1 == 1 {
+                if (wanted & !set) >> (bit & 63) & 1 == 1 {
                     self.job(job);
                 }
             }
@@ -206,12 +219,8 @@ impl Search<'_> {
     }
 }
 
-/// Sets a bit; true when it was not set before.
+/// Sets a mark; true when it was not set in this round before.
 #[inline]
-fn first_time(bits: &mut [u64], number: u32) -> bool {
-    let Some(word) = bits.get_mut(number as usize >> 6) else { return false };
-    let bit = 1 << (number & 63);
-    let first = *word & bit == 0;
-    *word |= bit;
-    first
+fn first_time(marks: &mut [u32], number: u32, round: u32) -> bool {
+    marks.get_mut(number as usize).is_some_and(|mark| std::mem::replace(mark, round) != round)
 }

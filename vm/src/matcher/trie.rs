@@ -285,6 +285,11 @@ fn verify(tree: &Tree) -> Result<usize, Fault> {
         if node.label().end > tree.labels.len() {
             return fault("a label leaves the table");
         }
+        let rows = tree.rows.get(node.act as usize..next.act as usize).unwrap_or(&[]);
+        let gates = rows.iter().filter(|row| matches!(row.act, Act::Gate(_))).count();
+        if !rows.is_sorted_by(|a, b| a.act < b.act) || gates > 1 {
+            return fault("a node does the same twice");
+        }
         let keys = tree.keys.get(children.clone()).unwrap_or(&[]);
         if !keys.is_sorted_by(|a, b| a < b) {
             return fault("the keys of children are not in order");
