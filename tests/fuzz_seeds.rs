@@ -10,15 +10,18 @@ mod listing;
 mod machine;
 #[path = "../fuzz/checks/policy.rs"]
 mod policy;
+#[path = "../fuzz/checks/policy_yaml.rs"]
+mod policy_yaml;
 #[path = "../fuzz/checks/program.rs"]
 mod program;
 #[path = "../fuzz/checks/selector.rs"]
 mod selector;
 
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+const TARGETS: [(&str, fn(&[u8])); 5] = [
     ("listing", listing::check),
     ("policy", policy::check),
+    ("policy_yaml", policy_yaml::check),
     ("program", program::check),
     ("selector", selector::check),
 ];

@@ -45,6 +45,9 @@ pub(super) fn syntax_help(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::UnknownQuotedScalarEscape => {
             "in double quotes `\\` starts an escape; write `\\\\`, or use single quotes"
         }
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
+            "remove it; in double quotes it can be written as an escape, such as `\\x7f`"
+        }
         ErrorKind::UnexpectedCharacter { .. } => "put quotes around the value",
         ErrorKind::InvalidIndentation | ErrorKind::InvalidSimpleKey => "check the indentation",
         _ => return None,
