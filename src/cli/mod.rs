@@ -18,6 +18,7 @@ pub mod offline;
 pub mod pattern;
 pub mod policies;
 mod sarif;
+pub mod scan;
 pub mod selector;
 pub mod serve;
 pub mod switches;

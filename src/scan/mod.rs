@@ -5,10 +5,12 @@
 
 pub mod exceptions;
 pub mod fact;
+pub mod files;
 pub mod report;
 pub mod settings;
 pub mod shelf;
 pub mod store;
+pub mod table;
 
 mod index;
 #[cfg(test)]

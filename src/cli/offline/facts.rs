@@ -12,6 +12,7 @@ use caapc_vm::facts::{ScanStatus, Timestamp};
 
 use crate::cli::files;
 use crate::cli::io::{Failure, path_name, read_text, shown};
+use crate::cli::scan::facts::{ScanFiles, Thresholds};
 use crate::namespaces::{Namespace, Namespaces};
 use crate::scan::{ScanFact, ScanShelf, ScanState};
 
@@ -30,6 +31,14 @@ pub struct Facts {
     /// form. May be given many times; the last for an image counts.
     #[arg(long, value_name = "IMAGE=STATUS[,WHEN]")]
     pub scan: Vec<String>,
+
+    /// Scan results from files; `--scan` comes before them.
+    #[command(flatten)]
+    pub files: ScanFiles,
+
+    /// Thresholds that come before the settings.
+    #[command(flatten)]
+    pub thresholds: Thresholds,
 
     /// Files or folders with Namespace manifests, for their labels.
     #[arg(long, value_name = "FILES", num_args = 1..)]
@@ -65,7 +74,8 @@ impl Facts {
     /// # Errors
     /// [`Failure::Input`] for a scan that cannot be read.
     pub fn scans(&self, now: Timestamp) -> Result<ScanShelf, Failure> {
-        self.scan.iter().try_fold(ScanShelf::empty(), |shelf, text| {
+        let shelf = self.files.shelf(self.thresholds, now)?;
+        self.scan.iter().try_fold(shelf, |shelf, text| {
             let (image, fact) = scan(text, now)
                 .map_err(|why| Failure::Input(format!("--scan `{}`: {why}", shown(text))))?;
             add_scan(shelf, image, fact)

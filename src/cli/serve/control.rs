@@ -244,6 +244,12 @@ fn told_as_events(events: Events) -> Rejected {
 }
 
 /// A scanner's report as the scans of a folder.
-fn read_report(_bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, String> {
-    Err("reports are not read yet".to_owned())
+fn read_report(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, String> {
+    crate::scan::files::watched_scans(bytes)?
+        .into_iter()
+        .map(|(name, spec)| {
+            let spec = serde_json::to_value(spec).map_err(|error| error.to_string())?;
+            Ok((name, spec))
+        })
+        .collect()
 }

@@ -38,8 +38,8 @@ pub const YAML_BYTES_MAX: u64 = 16 << 20;
 pub struct Reading<'a> {
     /// The image they are of, in place of the names that they give.
     pub image: Option<&'a str>,
-    /// The time of a report that does not say when it was made.
-    pub undated: Timestamp,
+    /// The time of a report that does not say when it was made; `None`: it is refused.
+    pub undated: Option<Timestamp>,
     /// The last time that a report may say; `None`: any.
     pub latest: Option<Timestamp>,
 }
@@ -185,11 +185,13 @@ fn finish_drafts(drafts: Vec<Draft>, reading: &Reading<'_>) -> Result<Vec<Report
 /// object (spec: scan, "Where results live").
 pub fn object_name(spec: &ImageScanSpec) -> String {
     let identity = spec.digest.as_ref().or(spec.references.first());
-    let mut hash = Sha256::new();
-    hash.update(identity.map_or("", String::as_str));
-    hash.update("\n");
-    hash.update(&spec.platform);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let identity = identity.map_or("", String::as_str);
+    content_name(format!("{identity}\n{}", spec.platform).as_bytes())
+}
+
+/// The SHA-256 of something, as the name of an object.
+pub(super) fn content_name(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Puts a newer result in the place of an older one of the same name, and keeps what only the
@@ -306,8 +308,13 @@ fn finish(draft: Draft, reading: &Reading<'_>) -> Result<Report, Fault> {
     let (mut spec, rows) = draft.split(format)?;
     if format != Format::ImageScan {
         if spec.scanned_at.is_none() {
-            notes.push("it does not say when it was made; taken as of now".to_owned());
-            spec.scanned_at = Some(write_time(reading.undated));
+            let Some(now) = reading.undated else {
+                return Err("it does not say when it was made; turn it into an ImageScan with \
+                            `caapc scan import --now TIME`"
+                    .into());
+            };
+            notes.push(format!("it does not say when it was made; taken as {}", write_time(now)));
+            spec.scanned_at = Some(write_time(now));
         }
         for names in [&mut spec.references, &mut spec.index_digests] {
             if names.len() > NAMES_MAX {

@@ -1,0 +1,3 @@
+//! `caapc scan`: scan results in, and what they say of an image.
+
+pub mod facts;

@@ -1,0 +1,325 @@
+//! Scan results, exceptions and settings from files and folders: what a cluster would have as
+//! objects, for commands that work without one.
+//!
+//! Reports and `ImageScan`s may be mixed. Each file is a source of its own: which of several
+//! results for an image counts is decided when it is looked up. Start at [`load`].
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use caapc_vm::facts::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::report::{self, Reading, Report};
+use super::settings::Settings;
+use super::store::ScanStore;
+use super::table;
+use crate::api::{
+    ImageAssuranceSettingsSpec, ImageScanSpec, SETTINGS_NAME, Score, ThresholdBoundary,
+    VulnerabilityExceptionSpec,
+};
+
+/// How many files a command reads.
+pub const FILES_MAX: usize = 1_000_000;
+/// How deep folders may nest.
+const DEPTH_MAX: usize = 32;
+/// The largest file of exceptions or settings, in bytes.
+const OBJECT_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Where scans, exceptions and settings are.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Files and folders with reports and `ImageScan`s.
+    pub scans: &'a [PathBuf],
+    /// Files and folders with `VulnerabilityException`s, or the original's CSV.
+    pub exceptions: &'a [PathBuf],
+    /// A file with `ImageAssuranceSettings`.
+    pub settings: Option<&'a Path>,
+    /// What comes before the settings.
+    pub thresholds: ThresholdsGiven,
+    /// The time of a report that does not say when it was made.
+    pub now: Timestamp,
+}
+
+/// Thresholds that come before those of the settings: by flag or environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThresholdsGiven {
+    /// From where on an image fails.
+    pub fail: Option<Score>,
+    /// Above what an image is warned of.
+    pub warn: Option<Score>,
+    /// Whether the fail threshold itself fails.
+    pub boundary: Option<ThresholdBoundary>,
+}
+
+impl ThresholdsGiven {
+    /// The settings of an object with these laid over them.
+    ///
+    /// # Errors
+    /// One sentence, if the thresholds are then in the wrong order.
+    pub fn over(&self, spec: &ImageAssuranceSettingsSpec) -> Result<Settings, String> {
+        let Self { fail, warn, boundary } = *self;
+        Settings::from_spec(&ImageAssuranceSettingsSpec {
+            fail_threshold: fail.or(spec.fail_threshold),
+            warn_threshold: warn.or(spec.warn_threshold),
+            boundary: boundary.or(spec.boundary),
+            ..spec.clone()
+        })
+    }
+}
+
+/// Reads everything into a store. The notes are what a person should know about the reports.
+///
+/// # Errors
+/// One sentence for the first file that cannot be used, with its name.
+pub fn load(sources: &Sources<'_>) -> Result<(ScanStore, Vec<String>), String> {
+    let mut store = ScanStore::new();
+    let spec = sources.settings.map(settings).transpose()?.unwrap_or_default();
+    store.set_settings(sources.thresholds.over(&spec)?);
+    for path in walk(sources.exceptions, &["yaml", "yml", "json", "csv"])? {
+        for (name, spec) in exceptions(&path)? {
+            let in_file = |why: String| format!("{}: `{name}`: {why}", path.display());
+            store.apply_exception(&name, &spec).map_err(in_file)?;
+        }
+    }
+    let paths = walk(sources.scans, &["json", "yaml", "yml", "jsonl"])?;
+    let reading = Reading { image: None, undated: Some(sources.now), latest: None };
+    let mut notes = Vec::new();
+    each_scan(&paths, &reading, |path, reports| {
+        for (at, report) in reports.into_iter().enumerate() {
+            let Report { spec, notes: of_report, .. } = report;
+            notes.extend(of_report.into_iter().map(|note| format!("{}: {note}", path.display())));
+            store
+                .apply_scan(&format!("{}#{at}", path.display()), &spec)
+                .map_err(|why| format!("{}: {why}", path.display()))?;
+        }
+        Ok(())
+    })?;
+    Ok((store, notes))
+}
+
+/// Reads the reports of one file.
+///
+/// # Errors
+/// One sentence with the file, line and column.
+pub fn scans(path: &Path, reading: &Reading<'_>) -> Result<Vec<Report>, String> {
+    let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+    report::read(file, reading).map_err(|fault| match fault.at {
+        Some(_) => format!("{}:{fault}", path.display()),
+        None => format!("{}: {fault}", path.display()),
+    })
+}
+
+/// Reads files on all cores and hands over what is in them, in no order. The first file with a
+/// fault, by name, is the one told of.
+fn each_scan(
+    paths: &[PathBuf],
+    reading: &Reading<'_>,
+    mut take: impl FnMut(&Path, Vec<Report>) -> Result<(), String>,
+) -> Result<(), String> {
+    type Found = (usize, Result<Vec<Report>, String>);
+    fn work(paths: &[PathBuf], reading: &Reading<'_>, next: &AtomicUsize, to: SyncSender<Found>) {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = paths.get(at) else { return };
+            if to.send((at, scans(path, reading))).is_err() {
+                return;
+            }
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
+    let mut first: Option<(usize, String)> = None;
+    std::thread::scope(|scope| {
+        // Bounded, so that memory does not grow where reading is faster than packing.
+        let (to, from) = sync_channel::<Found>(64);
+        for _ in 0..threads.min(paths.len()) {
+            let (to, next) = (to.clone(), &next);
+            scope.spawn(move || work(paths, reading, next, to));
+        }
+        drop(to);
+        for (at, found) in from {
+            let path = paths.get(at).map_or(Path::new(""), PathBuf::as_path);
+            if let Err(why) = found.and_then(|reports| take(path, reports))
+                && first.as_ref().is_none_or(|(before, _)| at < *before)
+            {
+                first = Some((at, why));
+            }
+        }
+    });
+    first.map_or(Ok(()), |(_, why)| Err(why))
+}
+
+/// Reads the exceptions of one file, with their names: objects, a list of them, or CSV.
+///
+/// # Errors
+/// One sentence with the file.
+pub fn exceptions(path: &Path) -> Result<Vec<(String, VulnerabilityExceptionSpec)>, String> {
+    let text = read_text(path)?;
+    let in_file = |why: String| format!("{}: {why}", path.display());
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        let rows = table::import(&text).map_err(|why| format!("{}:{why}", path.display()))?;
+        return Ok(rows.into_iter().map(|row| (row.name, row.spec)).collect());
+    }
+    objects(&text, "VulnerabilityException").map_err(in_file)
+}
+
+/// Reads a settings file.
+///
+/// # Errors
+/// One sentence with the file.
+pub fn settings(path: &Path) -> Result<ImageAssuranceSettingsSpec, String> {
+    let text = read_text(path)?;
+    let in_file = |why: String| format!("{}: {why}", path.display());
+    let mut all = objects(&text, "ImageAssuranceSettings").map_err(in_file)?;
+    match (all.pop(), all.len()) {
+        (Some((name, spec)), 0) if name == SETTINGS_NAME => Ok(spec),
+        (Some((name, _)), 0) => {
+            Err(in_file(format!("the settings object is named `{SETTINGS_NAME}`, not `{name}`")))
+        }
+        (None, _) => Err(in_file("no ImageAssuranceSettings in this file".to_owned())),
+        _ => Err(in_file("several ImageAssuranceSettings; there is one".to_owned())),
+    }
+}
+
+/// An object or a list of them, as far as it is looked at.
+#[derive(Deserialize)]
+struct Object {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    spec: serde_json::Value,
+    #[serde(default)]
+    items: Vec<Object>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    name: String,
+}
+
+/// The objects of one kind, with their names.
+///
+/// # Errors
+/// One sentence, for another kind too: what is not read must not be believed to hold.
+fn objects<T: DeserializeOwned>(text: &str, kind: &str) -> Result<Vec<(String, T)>, String> {
+    let documents: Vec<Option<Object>> = if text.trim_start().starts_with('{') {
+        vec![Some(serde_json::from_str(text).map_err(|error| error.to_string())?)]
+    } else {
+        serde_saphyr::from_multiple(text).map_err(|error| {
+            let text = error.to_string();
+            text.lines().next().unwrap_or_default().to_owned()
+        })?
+    };
+    let mut found = Vec::new();
+    for object in documents.into_iter().flatten() {
+        let is_list = object.kind.ends_with("List");
+        let all = if is_list { object.items } else { vec![object] };
+        for Object { kind: of, metadata, spec, .. } in all {
+            if of != kind {
+                return Err(format!("an object of kind `{of}`; expected `{kind}`"));
+            }
+            let name = metadata.name;
+            let spec = if spec.is_null() { serde_json::json!({}) } else { spec };
+            let spec = serde_json::from_value(spec)
+                .map_err(|error| format!("{kind} `{name}`: spec: {error}"))?;
+            found.push((name, spec));
+        }
+    }
+    Ok(found)
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let opened: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(|error| cannot_read(path, &error))?)
+    };
+    opened
+        .take(OBJECT_FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| cannot_read(path, &error))?;
+    if bytes.len() as u64 > OBJECT_FILE_BYTES_MAX {
+        let limit = OBJECT_FILE_BYTES_MAX >> 20;
+        return Err(format!("{}: larger than {limit} MiB, the limit", path.display()));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("{}: not UTF-8; save the file as UTF-8", path.display()))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The files that paths stand for: files as they are, folders walked, in order of name.
+///
+/// # Errors
+/// One sentence for what does not exist, and over the limits.
+pub fn walk(paths: &[PathBuf], endings: &[&str]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in paths {
+        let meta = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
+        if meta.is_dir() {
+            walk_folder(path, endings, 0, &mut files)?;
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn walk_folder(
+    folder: &Path,
+    endings: &[&str],
+    depth: usize,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), String> {
+    if depth > DEPTH_MAX {
+        return Err(format!("{}: folders nest deeper than {DEPTH_MAX}", folder.display()));
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| cannot_read(folder, &error))?;
+    let mut names = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| cannot_read(folder, &error))?;
+    names.sort_unstable();
+    for path in names {
+        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        }
+        let ending = path.extension().and_then(|extension| extension.to_str());
+        if ending.is_some_and(|ending| endings.contains(&ending)) && !path.is_dir() {
+            files.push(path);
+            if files.len() > FILES_MAX {
+                return Err(format!("{}: more than {FILES_MAX} files", folder.display()));
+            }
+        } else if path.is_dir() {
+            walk_folder(&path, endings, depth + 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: cannot be read: {error}", path.display())
+}
+
+/// The scans of one file of a folder that is watched, as objects with names. A report without a
+/// time is refused: read again after a restart, it would look as if made then.
+///
+/// # Errors
+/// One sentence with line and column.
+pub fn watched_scans(bytes: &[u8]) -> Result<Vec<(String, ImageScanSpec)>, String> {
+    let reading = Reading { image: None, undated: None, latest: None };
+    let reports = report::read_slice(bytes, &reading).map_err(|fault| fault.to_string())?;
+    // Two files about one image are two sources, so that the newest of them counts.
+    let of = report::content_name(bytes);
+    let named = |(at, report): (usize, Report)| (format!("{of}-{at}"), report.spec);
+    Ok(reports.into_iter().enumerate().map(named).collect())
+}
