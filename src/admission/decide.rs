@@ -425,7 +425,7 @@ fn paths<'a>(
         let mut text =
             String::with_capacity_in(image.len() + "docker.io/library/:latest".len(), arena);
         reference.write_canonical(&mut text).ok()?;
-        Some(&*text.into_bump_str())
+        Some(text.into_bump_str())
     };
     match image_path {
         ImagePath::Raw => (image, None),

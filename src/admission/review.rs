@@ -426,10 +426,12 @@ impl<'a> Object<'a> {
             labels.push((key, string(cursor, arena, place, LABEL_VALUE_BYTES_MAX)?));
         }
         labels.sort_unstable();
-        match labels.array_windows().find(|[(one, _), (two, _)]| one == two) {
-            Some([(key, _), _]) => Err(Fault::new(place, Problem::Twice(key))),
-            None => Ok(labels.into_bump_slice()),
+        let pairs = labels.iter().zip(labels.iter().skip(1));
+        if let Some((key, _)) = pairs.map(|(one, two)| (one.0, two.0)).find(|(one, two)| one == two)
+        {
+            return Err(Fault::new(place, Problem::Twice(key)));
         }
+        Ok(labels.into_bump_slice())
     }
 
     /// `metadata.ownerReferences`, in their order.

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use caapc_vm::run::Scratch;
+use caapc_vm::trace::trace;
 use serde_json::json;
 
 use super::io::{Exit, Failure, Out, Output, colour_wanted, shown};
@@ -15,11 +17,16 @@ use super::offline::report::{Line, text};
 use super::policies;
 use super::switches::Switches;
 use crate::admission::workload::Workload;
+use crate::admission::{Answer, Snapshot};
 use crate::policy_set::PolicySet;
 
 /// Decide workloads, or one image, as the webhook would.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(
+    after_long_help = EXAMPLES,
+    override_usage = "caapc eval -p FILES... -f FILES... [OPTIONS]\n       \
+                      caapc eval -p FILES... --image IMAGE [--status STATUS] [OPTIONS]"
+)]
 pub struct Args {
     /// Files or folders with policies; `-` is standard input.
     #[arg(short, long, value_name = "FILES", num_args = 1.., required = true)]
@@ -55,6 +62,10 @@ pub struct Args {
 
     #[command(flatten)]
     switches: Switches,
+
+    /// Show each instruction that was run, and on what value; beside JSON, on standard error.
+    #[arg(long)]
+    trace: bool,
 
     /// How to print the answers: for people, or one JSON object a line.
     #[arg(short, long, value_enum, default_value_t)]
@@ -111,6 +122,7 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
         colour: colour_wanted(),
         told: BTreeSet::new(),
         rejected: 0,
+        trace: args.trace.then(Scratch::new),
     };
     let rest = if let Some(pod) = pod {
         printer.decide(&mut court, &pod)?;
@@ -144,6 +156,22 @@ fn pod(args: &Args) -> Result<Option<Item>, Failure> {
     objects::manifest("--image".to_owned(), Workload::Pod, &object, &args.namespace).map(Some)
 }
 
+/// The way of each image through the program, indented under its object.
+fn traces(scratch: &mut Scratch, snapshot: &Snapshot, answer: &Answer<'_>) -> String {
+    let Some((_, decision)) = &answer.decided else { return String::new() };
+    let Some(facts) = &decision.facts else { return String::new() };
+    let mut text = String::new();
+    for image in decision.images {
+        let (_, steps) = trace(snapshot.policies.program(), scratch, facts, &image.facts);
+        for line in steps.lines() {
+            text.push_str("    ");
+            text.push_str(&shown(line));
+            text.push('\n');
+        }
+    }
+    text
+}
+
 struct Printer<'o> {
     out: &'o mut Out,
     output: Output,
@@ -151,6 +179,8 @@ struct Printer<'o> {
     /// Warnings that were told; each is told once.
     told: BTreeSet<String>,
     rejected: usize,
+    /// The machine's, if each instruction is shown.
+    trace: Option<Scratch>,
 }
 
 impl Printer<'_> {
@@ -162,11 +192,16 @@ impl Printer<'_> {
                     eprintln!("caapc: warning: {}", shown(warning));
                 }
             }
+            let trace = self.trace.as_mut().map(|scratch| traces(scratch, snapshot, answer));
             let line = Line::new(item, snapshot, answer);
             self.rejected += usize::from(line.reason.is_some());
             match self.output {
-                Output::Text => self.out.line(&text(item, snapshot, answer, now, self.colour)?),
+                Output::Text => {
+                    let text = text(item, snapshot, answer, now, self.colour)?;
+                    self.out.line(&format!("{text}{}", trace.unwrap_or_default()))
+                }
                 Output::Json => {
+                    eprint!("{}", trace.unwrap_or_default());
                     let line = serde_json::to_string(&line);
                     self.out.line(&line.map_err(|error| Failure::Environment(error.to_string()))?)
                 }

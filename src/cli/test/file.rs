@@ -99,7 +99,7 @@ pub fn read(path: &Path, file: &str, text: &str) -> Result<Vec<Test>, Vec<String
             tests.extend(read_test(root, folder, &mut faults));
         }
     }
-    if faults.found.is_empty() { Ok(tests) } else { Err(faults.found) }
+    if faults.found.is_empty() { Ok(tests) } else { Err(faults.sorted()) }
 }
 
 const FIELDS: &[&str] = &[

@@ -10,8 +10,8 @@ pub struct Faults<'t> {
     pub file: String,
     /// Where its lines are.
     pub lines: Lines<'t>,
-    /// What was found.
-    pub found: Vec<String>,
+    /// What was found, with its offset.
+    pub found: Vec<(u32, String)>,
 }
 
 impl Faults<'_> {
@@ -20,7 +20,13 @@ impl Faults<'_> {
         let position = self.lines.position(at);
         let colon = if path.is_empty() { "" } else { ": " };
         let (file, line, column) = (&self.file, position.line, position.column);
-        self.found.push(format!("{file}:{line}:{column}: {path}{colon}{what}"));
+        self.found.push((at, format!("{file}:{line}:{column}: {path}{colon}{what}")));
+    }
+
+    /// What was found, in the order of the text.
+    pub fn sorted(mut self) -> Vec<String> {
+        self.found.sort_by_key(|(at, _)| *at);
+        self.found.into_iter().map(|(_, fault)| fault).collect()
     }
 }
 
