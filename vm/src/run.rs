@@ -124,9 +124,9 @@ impl Scratch {
         }
     }
 
-    /// Whether any policy applies to the selected request.
-    pub fn applies_any(&self) -> bool {
-        !self.words.is_empty()
+    /// How many rules belong to policies that apply to the selected request.
+    pub fn applied(&self) -> usize {
+        self.words.iter().map(|&word| self.active[word as usize].count_ones() as usize).sum()
     }
 }
 
