@@ -1,12 +1,15 @@
-//! Which policies can apply to a request at all: policies filed under the label they need.
+//! Which policies can apply to a request at all.
 //!
-//! Most policies of a large set do not apply to a given request. Each is filed under one label
-//! (key and values, or key alone) without which its selection cannot end in `apply`; a request
-//! looks up its own labels and runs only the selections found there. Derived from the code of
-//! the selections by [`file`], so it cannot disagree with them. Start at [`Index::build`].
+//! Most policies of a large set do not apply to a given request, and their selections should not
+//! be run. For each label key that selections mention, and for each state it can be in (missing,
+//! some value that none mentions, a mentioned value), the policies that can still apply are a row
+//! of bits. A policy that cannot do without some label is filed under one such key; the
+//! candidates of a request are the policies filed under the keys it has, and those that need
+//! none, less the rows that its labels rule out. All of it is derived from the code of the
+//! selections, so it cannot disagree with them. Start at [`Index::build`].
 #![expect(clippy::indexing_slicing, reason = "INVARIANT (in bounds): numbers were verified before")]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::isa::{Inst, Kind, Op};
 use crate::program::{Draft, Strings};
@@ -26,82 +29,71 @@ impl Space {
     }
 }
 
-/// A filing place: a label of a space with one value, or with [`ANY`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Place {
-    space: Space,
-    key: u32,
-    value: u32,
-}
-
-/// Stands for every value of a key.
-const ANY: u32 = u32::MAX;
-
 /// Longest search in a hash table; a table that needs more is refused when it is built.
 const PROBES_MAX: usize = 256;
 
-/// Filing is tried only for selections of at most this many instructions; longer ones always run.
+/// A selection of more instructions is always a candidate.
 const FILED_INSTS_MAX: usize = 1_024;
-/// ... and with at most this many values to a key.
+/// So is, as far as the key is concerned, one that compares a key with more values ...
 const FILED_VALUES_MAX: usize = 256;
-/// ... and this many keys.
+/// ... and the keys beyond so many.
 const FILED_KEYS_MAX: usize = 16;
 
 /// Finds label numbers by text, and candidate policies by label.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     labels: Table,
-    places: Table,
-    place_keys: Vec<Place>,
-    /// The policies of each place: a range of `lists`.
-    ranges: Vec<(u32, u32)>,
-    lists: Vec<u32>,
-    always: Vec<u32>,
+    /// The key of each label number, in `keys`, for the resource and for the namespace.
+    key_of: [Box<[u32]>; 2],
+    keys: Vec<Key>,
+    /// Policies that need no label.
+    always: Box<[u64]>,
 }
 
+/// What the presence of one key says of all policies.
+#[derive(Clone, Debug)]
+struct Key {
+    /// Policies filed under it.
+    filed: Box<[u64]>,
+    /// Policies that can apply when it has a value that no selection mentions.
+    other: Box<[u64]>,
+    /// The mentioned values, rising, each with its place in `differences`.
+    values: Box<[(u32, u32, u32)]>,
+    /// How the rows of mentioned values differ from `other`: word and bits, words rising.
+    differences: Box<[(u32, u64)]>,
+}
+
+const NO_KEY: u32 = u32::MAX;
+
 impl Index {
-    /// Files every policy; `selects` are their selections, as ranges of `draft.code`.
+    /// Derives the rows; `selects` are the selections, as ranges of `draft.code`.
     pub(crate) fn build(draft: &Draft, selects: &[std::ops::Range<usize>]) -> Result<Self, Fault> {
         let labels = Table::build(draft.labels.len(), |number| hash_text(draft.labels.at(number)))?;
-        let mut always = Vec::new();
-        let mut choices: Vec<(u32, Vec<Vec<Place>>)> = Vec::new();
-        let mut crowd: HashMap<Place, u32> = HashMap::new();
+        let words = selects.len().div_ceil(64);
+        let mut always = vec![0; words].into_boxed_slice();
+        let mut keys: BTreeMap<(Space, u32), Vec<(u32, Limit)>> = BTreeMap::new();
         for (policy, select) in selects.iter().enumerate() {
-            match file(draft, &draft.code[select.clone()], select.start) {
-                Filing::Never => {}
-                Filing::Always => always.push(policy as u32),
-                Filing::Under(options) => {
-                    for place in options.iter().flatten() {
-                        *crowd.entry(*place).or_default() += 1;
+            match limits(draft, &draft.code[select.clone()], select.start) {
+                None => {}
+                Some(limits) => {
+                    if !limits.iter().any(|(_, limit)| limit.needed) {
+                        always[policy / 64] |= 1 << (policy % 64);
                     }
-                    choices.push((policy as u32, options));
+                    for (key, limit) in limits {
+                        keys.entry(key).or_default().push((policy as u32, limit));
+                    }
                 }
             }
         }
-        let mut filed: Vec<(Place, u32)> = Vec::new();
-        for (policy, options) in choices {
-            // The rarest label leaves the fewest selections to run for a request.
-            let rarest = options.into_iter().min_by_key(|places| {
-                let crowded: u64 = places.iter().map(|place| u64::from(crowd[place])).sum();
-                (crowded, places.len())
-            });
-            filed.extend(rarest.unwrap_or_default().into_iter().map(|place| (place, policy)));
+        let rarest = rarest(&keys);
+        let mut key_of = [0, 1].map(|_| vec![NO_KEY; draft.labels.len()].into_boxed_slice());
+        let mut rows = Vec::with_capacity(keys.len());
+        for (&(space, label), limits) in &keys {
+            key_of[space as usize][label as usize] = rows.len() as u32;
+            let is_filed = |policy: u32| rarest.get(&policy) == Some(&(space, label));
+            rows.push(Key::build(words, limits, is_filed));
         }
-        filed.sort_unstable();
-        let mut index = Self { labels, always, ..Self::default() };
-        for (place, policy) in filed {
-            if index.place_keys.last() != Some(&place) {
-                index.place_keys.push(place);
-                index.ranges.push((index.lists.len() as u32, 0));
-            }
-            index.lists.push(policy);
-            if let Some(range) = index.ranges.last_mut() {
-                range.1 = index.lists.len() as u32;
-            }
-        }
-        let keys = &index.place_keys;
-        index.places = Table::build(keys.len(), |number| hash_place(keys[number as usize]))?;
-        Ok(index)
+        Ok(Self { labels, key_of, keys: rows, always })
     }
 
     /// The number of a label text, if any selection mentions it.
@@ -109,40 +101,102 @@ impl Index {
         self.labels.find(hash_text(text), |number| labels.at(number) == text)
     }
 
-    /// The policies filed under a label of a request, `value` being its number if it has one.
+    /// Whether no selection mentions any label.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.labels.slots.is_empty()
+    }
+
+    /// Sets the bits of the policies that can apply, given the mentioned labels of a request and
+    /// their values; a value that is not mentioned may be any other number.
     pub(crate) fn candidates(
         &self,
-        space: Space,
-        key: u32,
-        value: Option<u32>,
-    ) -> (&[u32], &[u32]) {
-        let exact = value.map_or(&[][..], |value| self.place(Place { space, key, value }));
-        (exact, self.place(Place { space, key, value: ANY }))
-    }
-
-    /// The policies that no label rules out.
-    pub(crate) fn always(&self) -> &[u32] {
-        &self.always
-    }
-
-    fn place(&self, place: Place) -> &[u32] {
-        let found =
-            self.places.find(hash_place(place), |number| self.place_keys[number as usize] == place);
-        found.map_or(&[], |number| {
-            let (start, end) = self.ranges[number as usize];
-            &self.lists[start as usize..end as usize]
-        })
+        present: impl Iterator<Item = (Space, u32, u32)> + Clone,
+        bits: &mut [u64],
+    ) {
+        bits.copy_from_slice(&self.always);
+        let keys = present.filter_map(|(space, label, value)| {
+            let key = *self.key_of[space as usize].get(label as usize)?;
+            self.keys.get(key as usize).map(|key| (key, value))
+        });
+        for (key, _) in keys.clone() {
+            for (bits, filed) in bits.iter_mut().zip(&key.filed) {
+                *bits |= filed;
+            }
+        }
+        for (key, value) in keys {
+            key.rule_out(value, bits);
+        }
     }
 }
 
-/// Where a policy can be filed.
-enum Filing {
-    /// Its selection cannot end in `apply`.
-    Never,
-    /// No one label is needed.
-    Always,
-    /// Any one of these groups: the policy applies only if a request has one of its places.
-    Under(Vec<Vec<Place>>),
+impl Key {
+    fn build(words: usize, limits: &[(u32, Limit)], is_filed: impl Fn(u32) -> bool) -> Self {
+        let mut filed = vec![0; words].into_boxed_slice();
+        let mut other = vec![u64::MAX; words].into_boxed_slice();
+        // For each value, the policies for which it is not as any other value.
+        let mut apart: BTreeMap<u32, BTreeMap<u32, u64>> = BTreeMap::new();
+        for (policy, limit) in limits {
+            let (word, bit) = (policy / 64, 1 << (policy % 64));
+            if is_filed(*policy) {
+                filed[word as usize] |= bit;
+            }
+            if !limit.other {
+                other[word as usize] &= !bit;
+            }
+            for &value in &limit.apart {
+                *apart.entry(value).or_default().entry(word).or_default() |= bit;
+            }
+        }
+        let (mut values, mut differences) = (Vec::new(), Vec::new());
+        for (value, bits) in apart {
+            let start = differences.len() as u32;
+            differences.extend(bits);
+            values.push((value, start, differences.len() as u32));
+        }
+        Self { filed, other, values: values.into(), differences: differences.into() }
+    }
+
+    /// Clears the bits of the policies that a value of this key keeps from applying.
+    fn rule_out(&self, value: u32, bits: &mut [u64]) {
+        let found = self.values.binary_search_by_key(&value, |&(value, _, _)| value);
+        let mut differences = found.map_or(&[][..], |at| {
+            let (_, start, end) = self.values[at];
+            &self.differences[start as usize..end as usize]
+        });
+        for (word, (bits, &other)) in bits.iter_mut().zip(&self.other).enumerate() {
+            match differences {
+                [(at, difference), rest @ ..] if *at as usize == word => {
+                    *bits &= other ^ difference;
+                    differences = rest;
+                }
+                _ => *bits &= other,
+            }
+        }
+    }
+}
+
+/// For each policy that needs a label: the key under which the fewest are filed already.
+fn rarest(keys: &BTreeMap<(Space, u32), Vec<(u32, Limit)>>) -> BTreeMap<u32, (Space, u32)> {
+    let mut rarest: BTreeMap<u32, (usize, (Space, u32))> = BTreeMap::new();
+    for (&key, limits) in keys {
+        let crowd = limits.iter().filter(|(_, limit)| limit.needed).count();
+        for (policy, _) in limits.iter().filter(|(_, limit)| limit.needed) {
+            let best = rarest.entry(*policy).or_insert((crowd, key));
+            *best = (*best).min((crowd, key));
+        }
+    }
+    rarest.into_iter().map(|(policy, (_, key))| (policy, key)).collect()
+}
+
+/// How one key limits where one policy can apply.
+#[derive(Clone, Debug)]
+struct Limit {
+    /// It cannot apply where the key is missing.
+    needed: bool,
+    /// It can apply where the key has a value that the policy does not mention.
+    other: bool,
+    /// The values for which that is otherwise.
+    apart: Vec<u32>,
 }
 
 /// What is assumed of one label while asking whether `apply` can still be reached.
@@ -154,14 +208,15 @@ enum Assumed {
     Value(u32),
 }
 
-/// Finds the labels a selection cannot do without.
-fn file(draft: &Draft, select: &[Inst], start: usize) -> Filing {
+/// How the keys that a selection mentions limit it; `None` if it cannot end in `apply` at all.
+/// A key that does not limit it is left out.
+fn limits(draft: &Draft, select: &[Inst], start: usize) -> Option<Vec<((Space, u32), Limit)>> {
     let mut reached = Vec::new();
     if !can_apply(draft, select, start, None, &mut reached) {
-        return Filing::Never;
+        return None;
     }
     if select.len() > FILED_INSTS_MAX {
-        return Filing::Always;
+        return Some(Vec::new());
     }
     let mut keys: Vec<(Space, u32)> = select
         .iter()
@@ -171,25 +226,22 @@ fn file(draft: &Draft, select: &[Inst], start: usize) -> Filing {
     keys.sort_unstable();
     keys.dedup();
     keys.truncate(FILED_KEYS_MAX);
-    let mut options = Vec::new();
+    let mut limits = Vec::new();
     for (space, key) in keys {
-        let mut possible =
-            |assumed| can_apply(draft, select, start, Some((space, key, assumed)), &mut reached);
-        if possible(Assumed::Missing) {
-            continue;
-        }
-        if possible(Assumed::Other) {
-            options.push(vec![Place { space, key, value: ANY }]);
-            continue;
-        }
         let values = values_of(draft, select, space, key);
         if values.len() > FILED_VALUES_MAX {
             continue;
         }
-        let values = values.into_iter().filter(|&value| possible(Assumed::Value(value)));
-        options.push(values.map(|value| Place { space, key, value }).collect());
+        let mut possible =
+            |assumed| can_apply(draft, select, start, Some((space, key, assumed)), &mut reached);
+        let (needed, other) = (!possible(Assumed::Missing), possible(Assumed::Other));
+        let apart: Vec<u32> =
+            values.into_iter().filter(|&value| possible(Assumed::Value(value)) != other).collect();
+        if needed || !other || !apart.is_empty() {
+            limits.push(((space, key), Limit { needed, other, apart }));
+        }
     }
-    if options.is_empty() { Filing::Always } else { Filing::Under(options) }
+    Some(limits)
 }
 
 /// The values that a selection compares a label with.
@@ -324,10 +376,6 @@ fn hash_text(text: &str) -> u64 {
     let mut word = [0; 8];
     word[..rest.len()].copy_from_slice(rest);
     mix(hash, u64::from_le_bytes(word))
-}
-
-fn hash_place(place: Place) -> u64 {
-    mix(mix(place.space as u64, u64::from(place.key)), u64::from(place.value))
 }
 
 fn mix(hash: u64, word: u64) -> u64 {

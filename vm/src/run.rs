@@ -63,6 +63,8 @@ pub struct Scratch {
     resource: Vec<Slot>,
     namespace: Vec<Slot>,
     touched: Vec<(Space, u32)>,
+    /// The policies whose selections are run, as bits.
+    candidates: Vec<u64>,
     /// The rules of the policies that apply, as bits, and the words in which some are set.
     active: Vec<u64>,
     words: Vec<u32>,
@@ -70,6 +72,9 @@ pub struct Scratch {
     marked: Vec<u64>,
     marked_canonical: Vec<u64>,
     left: Vec<u64>,
+    /// The day for which `bound_days` holds, and the day of each bound.
+    day: Option<i64>,
+    bound_days: Vec<Option<i64>>,
     bounds: Vec<Timestamp>,
     latest: Timestamp,
     matcher: MatcherScratch,
@@ -103,6 +108,8 @@ impl Scratch {
         }
         self.touched.clear();
         self.touched.reserve(2 * labels);
+        self.candidates.clear();
+        self.candidates.resize(program.draft.policies.len().div_ceil(64), 0);
         for bits in [&mut self.active, &mut self.marked, &mut self.marked_canonical, &mut self.left]
         {
             bits.clear();
@@ -112,6 +119,9 @@ impl Scratch {
         self.word_marks.resize(words.div_ceil(64), 0);
         self.words.clear();
         self.words.reserve(words);
+        self.day = None;
+        self.bound_days.clear();
+        self.bound_days.resize(program.draft.spans.len(), None);
         self.bounds.clear();
         self.bounds.resize(program.draft.spans.len(), Timestamp::MIN);
         self.matcher.prepare(&program.draft.matcher);
@@ -134,16 +144,17 @@ impl Scratch {
 pub fn select(program: &Program, scratch: &mut Scratch, facts: &RequestFacts<'_>) {
     begin(program, scratch, facts);
     let derived = &program.derived;
-    for &policy in derived.index.always() {
-        consider(program, scratch, facts, policy);
-    }
-    for nth in 0..scratch.touched.len() {
-        let (space, key) = scratch.touched[nth];
-        let value = scratch.slots(space)[key as usize].value;
-        let known = (value != OTHER).then_some(value);
-        let (exact, any) = derived.index.candidates(space, key, known);
-        for &policy in exact.iter().chain(any) {
-            consider(program, scratch, facts, policy);
+    let Scratch { resource, namespace, touched, candidates, .. } = scratch;
+    let present = touched.iter().map(|&(space, key)| {
+        let slots = if space == Space::Resource { &*resource } else { &*namespace };
+        (space, key, slots[key as usize].value)
+    });
+    derived.index.candidates(present, candidates);
+    for word in 0..scratch.candidates.len() {
+        let mut bits = scratch.candidates[word];
+        while bits != 0 {
+            consider(program, scratch, facts, word as u32 * 64 + bits.trailing_zeros());
+            bits &= bits - 1;
         }
     }
     for (nth, marks) in scratch.word_marks.iter_mut().enumerate() {
@@ -165,8 +176,9 @@ fn begin(program: &Program, scratch: &mut Scratch, facts: &RequestFacts<'_>) {
         scratch.slots(space)[key as usize] = NO_LABEL;
     }
     scratch.latest = facts.now.plus_secs(i64::from(facts.skew_secs));
-    for (bound, span) in scratch.bounds.iter_mut().zip(&program.draft.spans) {
-        *bound = time::before(facts.now, *span);
+    bounds(program, scratch, facts.now);
+    if program.derived.index.is_blind() {
+        return;
     }
     for (space, labels) in
         [(Space::Resource, facts.labels), (Space::Namespace, facts.namespace_labels)]
@@ -174,6 +186,20 @@ fn begin(program: &Program, scratch: &mut Scratch, facts: &RequestFacts<'_>) {
         for (at, (key, value)) in labels.iter().enumerate() {
             note(program, scratch, space, at, key, value);
         }
+    }
+}
+
+/// PERF: the calendar is asked once a day; within a day every bound moves with the clock.
+fn bounds(program: &Program, scratch: &mut Scratch, now: Timestamp) {
+    let day = time::day(now);
+    if scratch.day != Some(day) {
+        scratch.day = Some(day);
+        for (bound, span) in scratch.bound_days.iter_mut().zip(&program.draft.spans) {
+            *bound = time::day_before(day, *span);
+        }
+    }
+    for (bound, day) in scratch.bounds.iter_mut().zip(&scratch.bound_days) {
+        *bound = time::on_day(*day, now);
     }
 }
 

@@ -37,15 +37,31 @@ impl std::fmt::Display for Span {
 
 /// `now` less a span, in UTC. A bound before year 1 is earlier than everything.
 pub const fn before(now: Timestamp, span: Span) -> Timestamp {
-    let days = now.secs.div_euclid(DAY_SECS);
-    let (year, month, day) = civil(days);
+    on_day(day_before(day(now), span), now)
+}
+
+/// The day of a time, in days since 1970-01-01.
+pub const fn day(time: Timestamp) -> i64 {
+    time.secs.div_euclid(DAY_SECS)
+}
+
+/// A day less a span; `None` before year 1.
+pub const fn day_before(day: i64, span: Span) -> Option<i64> {
+    let (year, month, day) = civil(day);
     let months = year * 12 + (month as i64 - 1) - (span.years as i64 * 12 + span.months as i64);
     let first = days_from_civil(months.div_euclid(12), months.rem_euclid(12) as u32 + 1, 1);
     let bound = first + (day as i64 - 1) - span.days as i64;
-    if bound < YEAR_1 {
-        return Timestamp::MIN;
+    if bound < YEAR_1 { None } else { Some(bound) }
+}
+
+/// The time of day of `now` on another day; no day is earlier than everything.
+pub const fn on_day(day: Option<i64>, now: Timestamp) -> Timestamp {
+    match day {
+        None => Timestamp::MIN,
+        Some(day) => {
+            Timestamp { secs: day * DAY_SECS + now.secs.rem_euclid(DAY_SECS), nanos: now.nanos }
+        }
     }
-    Timestamp { secs: bound * DAY_SECS + now.secs.rem_euclid(DAY_SECS), nanos: now.nanos }
 }
 
 const YEAR_1: i64 = days_from_civil(1, 1, 1);
