@@ -5,6 +5,7 @@
 //! that is a program. Patterns are turned into a matcher by whoever calls. Start at [`assemble`].
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use logos::Logos;
 
@@ -18,7 +19,10 @@ use crate::verify;
 /// The longest listing that is read, in bytes.
 pub const LISTING_BYTES_MAX: usize = 64 << 20;
 
-/// What is wrong with a listing, and where.
+/// The most characters of a message that are shown: it quotes the listing, which may be long.
+const SHOWN_CHARS_MAX: usize = 400;
+
+/// What is wrong with a listing, and where. Shown, it is one line without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AsmError {
     /// The line, from one; zero if it is the program as a whole.
@@ -29,10 +33,17 @@ pub struct AsmError {
 
 impl std::fmt::Display for AsmError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.line {
-            0 => f.write_str(&self.message),
-            line => write!(f, "line {line}: {}", self.message),
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
         }
+        for (nth, shown) in self.message.chars().enumerate() {
+            match shown {
+                _ if nth == SHOWN_CHARS_MAX => return f.write_str("…"),
+                shown if shown.is_control() => write!(f, "{}", shown.escape_debug())?,
+                shown => f.write_char(shown)?,
+            }
+        }
+        Ok(())
     }
 }
 
