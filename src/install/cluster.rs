@@ -184,8 +184,11 @@ impl Cluster {
         name: &str,
     ) -> Result<Option<Value>, Fault> {
         let api = self.api(kind, namespace);
-        let found = bounded(api.get_opt(name)).await;
-        Ok(found.map_err(|e| failed("read", kind, name, &e))?.map(plain))
+        match bounded(api.get(name)).await {
+            Ok(object) => Ok(Some(plain(object))),
+            Err(Trouble::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(None),
+            Err(error) => Err(failed("read", kind, name, &error)),
+        }
     }
 
     /// Lists all objects of a kind, page by page; `None` if the kind does not exist.

@@ -174,7 +174,8 @@ fn is_own_or_automatic(resource: &ApiResource, object: &Value) -> bool {
         || cluster::label(object, "k8s-app") == Some(names::DEPLOYMENT)
         || matches!(
             (resource.kind.as_str(), name),
-            ("ConfigMap", "kube-root-ca.crt") | ("ServiceAccount", "default")
+            ("ConfigMap", "kube-root-ca.crt" | "openshift-service-ca.crt")
+                | ("ServiceAccount", "default")
         )
         || (resource.kind == "Lease" && name == names::LEASE)
 }
