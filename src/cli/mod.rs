@@ -28,7 +28,7 @@ mod unscanned;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::io::{Exit, Failure, Out};
 
@@ -60,7 +60,8 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let name = called_as(std::env::args_os().next());
+    let cli = parse(name);
     let mut out = Out::stdout();
     let result: Result<Exit, Failure> = match cli.command {
         Command::Certs(args) => certs::run(args, &mut out),
@@ -82,11 +83,41 @@ pub fn main() -> ExitCode {
         Ok(Exit::Fine) => ExitCode::SUCCESS,
         Ok(Exit::Rejected) => ExitCode::from(1),
         Err(failure) => {
-            eprintln!("caapc: {failure}");
+            eprintln!("{name}: {failure}");
             ExitCode::from(match failure {
                 Failure::Input(_) => 2,
                 Failure::Environment(_) => 3,
             })
+        }
+    }
+}
+
+/// What the user typed: `kubectl caapc` runs a program called `kubectl-caapc`.
+fn called_as(program: Option<std::ffi::OsString>) -> &'static str {
+    let path = program.map(std::path::PathBuf::from).unwrap_or_default();
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if stem == "kubectl-caapc" { "kubectl caapc" } else { "caapc" }
+}
+
+/// Reads the arguments; usage and help say the name that the user typed.
+fn parse(name: &'static str) -> Cli {
+    let matches = Cli::command().bin_name(name).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::called_as;
+
+    #[test]
+    fn the_plugin_is_called_as_kubectl_calls_it() {
+        for (path, name) in [
+            ("/usr/local/bin/kubectl-caapc", "kubectl caapc"),
+            ("kubectl-caapc.exe", "kubectl caapc"),
+            ("./target/debug/caapc", "caapc"),
+            ("", "caapc"),
+        ] {
+            assert_eq!(called_as(Some(path.into())), name, "{path}");
         }
     }
 }
