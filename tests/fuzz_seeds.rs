@@ -8,6 +8,8 @@ use std::path::Path;
 mod listing;
 #[path = "../fuzz/checks/machine.rs"]
 mod machine;
+#[path = "../fuzz/checks/pattern.rs"]
+mod pattern;
 #[path = "../fuzz/checks/policy.rs"]
 mod policy;
 #[path = "../fuzz/checks/policy_yaml.rs"]
@@ -18,8 +20,9 @@ mod program;
 mod selector;
 
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("listing", listing::check),
+    ("pattern", pattern::check),
     ("policy", policy::check),
     ("policy_yaml", policy_yaml::check),
     ("program", program::check),

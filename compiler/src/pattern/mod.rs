@@ -4,6 +4,10 @@
 //! "Dialect") and answers with a [`Hir`], from which the automata are built. It refuses what Go
 //! refuses, with Go's own reason, the place, and what to write instead.
 //!
+//! The only differences are limits: [`PATTERN_BYTES_MAX`], the memory of the sets of one pattern,
+//! and the edges of Go's own limits on size and nesting (see `tree`). They are errors of the kind
+//! [`ErrorKind::TooBig`], and none of them is near a pattern of image names.
+//!
 //! It is not an engine: nothing here searches a string, except [`plain`], the slow and obviously
 //! right matcher that tests compare with. Start at [`parse`]; then `parser` (the grammar), `tree`
 //! (how pieces combine, and the limits on size), `class` and `unicode` (sets of characters).

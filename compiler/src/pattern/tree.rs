@@ -2,7 +2,11 @@
 //!
 //! A [`Piece`] is a finished part of the pattern: its meaning, and the measures that Go's limits
 //! are about. They are those of the tree Go would build: groups that capture count, and adjacent
-//! literals are one. Start at [`Piece::repeat`], [`concat`], [`alternate`].
+//! literals are one. Start at [`Piece::repeat`], [`concat`], [`Branches`].
+//!
+//! NOTE: Go measures an alternation after it has taken common beginnings out of its branches,
+//! which we do not do. So at the very edge of a limit (hundreds of nested groups whose branches
+//! begin alike, millions of instructions) Go may refuse what we accept, or the other way round.
 
 use std::collections::HashSet;
 
