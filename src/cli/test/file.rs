@@ -37,6 +37,12 @@ pub struct Test {
     pub namespace_labels: Option<facts::Labels>,
     /// What is known of images.
     pub scans: Vec<(String, ScanFact)>,
+    /// Reports and ImageScans, as paths that can be opened.
+    pub scan_files: Vec<PathBuf>,
+    /// VulnerabilityExceptions, likewise.
+    pub exceptions: Vec<PathBuf>,
+    /// ImageAssuranceSettings, likewise.
+    pub settings: Option<PathBuf>,
     /// The switches.
     pub options: Options,
     /// What is expected, one for each object.
@@ -112,6 +118,8 @@ const FIELDS: &[&str] = &[
     "namespaces",
     "namespaceLabels",
     "scans",
+    "exceptions",
+    "settings",
     "switches",
     "results",
 ];
@@ -154,6 +162,9 @@ fn read_test(root: &Node<'_>, folder: &Path, faults: &mut Faults<'_>) -> Option<
         namespaces: paths("namespaces", false, faults),
         namespace_labels: read_labels(&form, faults),
         scans: read_scans(&form, now, faults),
+        scan_files: scan_files(&form).map(|text| folder.join(text)).collect(),
+        exceptions: paths("exceptions", false, faults),
+        settings: form.text("settings", faults).map(|text| folder.join(text)),
         options: read_switches(&form, faults).unwrap_or_default(),
         results,
     })
@@ -200,7 +211,8 @@ fn read_scans(
     faults: &mut Faults<'_>,
 ) -> Vec<(String, ScanFact)> {
     let mut scans = Vec::new();
-    for (node, path) in form.items("scans") {
+    for (node, path) in form.items("scans").into_iter().filter(|(node, _)| node.scalar().is_none())
+    {
         let Some(scan) = Form::new(node, &path, &["image", "status", "lastScan"], faults) else {
             continue;
         };
@@ -216,6 +228,12 @@ fn read_scans(
         }
     }
     scans
+}
+
+/// The items of `scans` that are files, not facts.
+fn scan_files<'n>(form: &Form<'n, '_>) -> impl Iterator<Item = &'n str> {
+    let items = form.items("scans").into_iter();
+    items.filter_map(|(node, _)| node.scalar()).map(|scalar| &*scalar.text)
 }
 
 fn read_switches(form: &Form<'_, '_>, faults: &mut Faults<'_>) -> Option<Options> {

@@ -18,7 +18,7 @@ use super::offline::report::Line;
 use super::{files, policies};
 use crate::namespaces::Namespaces;
 use crate::policy_set::PolicySet;
-use crate::scan::ScanShelf;
+use crate::scan::files::{self as scan_files, Sources, ThresholdsGiven};
 
 /// Run the regression cases of policies.
 #[derive(Debug, clap::Args)]
@@ -61,6 +61,9 @@ const EXAMPLES: &str = r#"A test file, next to the policies it proves:
   namespaceLabels: {env: prod}           # optional: of namespaces that are not listed
   scans:                                 # optional: what is known of images
   - {image: nginx:1.27, status: Pass, lastScan: 2d}
+  - reports/                             #   or files and folders, as for `caapc eval --scans`
+  exceptions: [exceptions.csv]           # optional
+  settings: settings.yaml                # optional
   switches: {imagePath: both}            # optional: imagePath, ownerSkip, unchangedUpdates,
                                          #   onUnknownKind, compatMessages
   results:                               # one for each object
@@ -165,7 +168,15 @@ fn decide(test: &Test) -> Result<Vec<Found>, Failure> {
         other => other,
     };
     let policies = policies::load(&test.policies).map_err(in_test)?;
-    let scans = test.scans.iter().try_fold(ScanShelf::empty(), |shelf, (image, fact)| {
+    let (mut store, _) = scan_files::load(&Sources {
+        scans: &test.scan_files,
+        exceptions: &test.exceptions,
+        settings: test.settings.as_deref(),
+        thresholds: ThresholdsGiven::default(),
+        now: test.now,
+    })
+    .map_err(|why| in_test(Failure::Input(shown(&why))))?;
+    let scans = test.scans.iter().try_fold(store.snapshot(), |shelf, (image, fact)| {
         add_scan(shelf, image, *fact)
             .map_err(|why| in_test(Failure::Input(format!("scans: `{}`: {why}", shown(image)))))
     })?;
