@@ -20,7 +20,8 @@ use tokio::sync::mpsc::Sender;
 use super::feed::Event;
 use super::keeper::Change;
 use super::loose::Loose;
-use crate::api::SETTINGS_NAME;
+use crate::api::{ImageScanSpec, SETTINGS_NAME};
+use crate::scan::report::{self, Reading};
 use crate::telemetry::metrics::{Control, Shelf};
 
 /// The folder is looked at this often, whatever the system tells.
@@ -35,14 +36,11 @@ const FILES_MAX: usize = 10_000;
 /// Bytes of one file.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a scanner's report: names and specs of `ImageScan`s, or why it cannot be used.
-pub type ReadReport = fn(&[u8]) -> Result<Vec<(String, Value)>, String>;
-
 /// Tells of the folder until nobody listens.
-pub async fn run(folder: PathBuf, to: Sender<Change>, read_report: ReadReport, metrics: Control) {
+pub async fn run(folder: PathBuf, to: Sender<Change>, metrics: Control) {
     let changed = std::sync::Arc::new(Notify::new());
     let _watcher = watcher(&folder, std::sync::Arc::clone(&changed));
-    let mut state = Some(Box::new(Folder::new(folder, read_report, metrics)));
+    let mut state = Some(Box::new(Folder::new(folder, metrics)));
     loop {
         let Some(mut folder) = state.take() else { return };
         let looked = tokio::task::spawn_blocking(move || {
@@ -77,21 +75,19 @@ fn watcher(folder: &Path, changed: std::sync::Arc<Notify>) -> Option<notify::Rec
 
 struct Folder {
     root: PathBuf,
-    read_report: ReadReport,
     metrics: Control,
     limits: Limits,
     policies: Files<Entry>,
     namespaces: Files<Loose>,
-    scans: Files<Loose>,
+    scans: Files<ImageScanSpec>,
     exceptions: Files<Loose>,
     settings: Files<Loose>,
 }
 
 impl Folder {
-    fn new(root: PathBuf, read_report: ReadReport, metrics: Control) -> Self {
+    fn new(root: PathBuf, metrics: Control) -> Self {
         Self {
             root,
-            read_report,
             metrics,
             limits: Limits::default(),
             policies: Files::new("policies"),
@@ -104,7 +100,7 @@ impl Folder {
 
     /// What changed since the last look.
     fn look(&mut self) -> Vec<Change> {
-        let Self { root, read_report, metrics, limits, .. } = self;
+        let Self { root, metrics, limits, .. } = self;
         let mut changes = Vec::new();
         let read = |name: &str, text: Text<'_>, last: &[Entry]| policies(name, text, last, limits);
         if let Some(entries) = self.policies.look(&root.join("policies"), metrics, read) {
@@ -114,9 +110,9 @@ impl Folder {
         if let Some(found) = self.namespaces.look(&root.join("namespaces"), metrics, read) {
             changes.extend(list(found).map(Change::Namespace));
         }
-        let read = |_: &str, text: Text<'_>, _: &[Loose]| scans(text?, *read_report);
+        let read = |name: &str, text: Text<'_>, _: &[ImageScanSpec]| scans(name, text?);
         if let Some(found) = self.scans.look(&root.join("scans"), metrics, read) {
-            changes.extend(list(found).map(Change::Scan));
+            changes.extend(list(objects_of(found)).map(Change::Scan));
         }
         let read =
             |_: &str, text: Text<'_>, _: &[Loose]| objects(text?, &["VulnerabilityException"]);
@@ -316,16 +312,30 @@ fn loose(object: &Value) -> Result<Loose, String> {
     if loose.meta.name.is_empty() { Err("metadata.name is missing".to_owned()) } else { Ok(loose) }
 }
 
-/// `ImageScan`s, or a scanner's report.
-fn scans(bytes: &[u8], read_report: ReadReport) -> Read<Loose> {
-    if let Ok(found) = objects(bytes, &["ImageScan"]) {
-        return Ok(found);
+/// `ImageScan`s, or a scanner's reports.
+fn scans(name: &str, bytes: &[u8]) -> Read<ImageScanSpec> {
+    let modified = std::fs::metadata(name).and_then(|meta| meta.modified());
+    let undated = modified.map_or_else(|_| super::now(), super::timestamp);
+    let reading = Reading { image: None, undated, latest: None };
+    let reports = report::read_slice(bytes, &reading).map_err(|fault| fault.to_string())?;
+    Ok((reports.into_iter().map(|report| report.spec).collect(), Vec::new()))
+}
+
+/// Scans under their names; several of one image become one, as in a cluster.
+fn objects_of(specs: Vec<ImageScanSpec>) -> Vec<Loose> {
+    let mut named: BTreeMap<String, ImageScanSpec> = BTreeMap::new();
+    for spec in specs {
+        let name = report::object_name(&spec);
+        let spec = match named.get(&name) {
+            None => Some(spec),
+            Some(stored) => report::supersede(stored, spec),
+        };
+        if let Some(spec) = spec {
+            named.insert(name, spec);
+        }
     }
-    let mut found = Vec::new();
-    for (name, spec) in read_report(bytes)? {
-        found.push(loose(&json!({"metadata": {"name": name}, "spec": spec}))?);
-    }
-    Ok((found, Vec::new()))
+    let object = |(name, spec)| loose(&json!({"metadata": {"name": name}, "spec": spec})).ok();
+    named.into_iter().filter_map(object).collect()
 }
 
 /// The settings, whole or their `spec` alone.

@@ -23,7 +23,7 @@ use crate::watch::keeper::{Change, Keeper, Outlook, Ready, Shelves};
 use crate::watch::lease::Lease;
 use crate::watch::namespace::Fetcher;
 use crate::watch::policies::Policies;
-use crate::watch::{local, status};
+use crate::watch::{local, reports, retention, status};
 
 /// Changes that wait for the keeper; a feed then waits, and so does the API server.
 const CHANGES_MAX: usize = 1_024;
@@ -68,7 +68,7 @@ impl Control {
             )));
         }
         let (changes, failed, _) = keep(plan, metrics, snapshot, ready(parts));
-        tokio::spawn(local::run(folder.to_owned(), changes, read_report, metrics.control.clone()));
+        tokio::spawn(local::run(folder.to_owned(), changes, metrics.control.clone()));
         let (_, leads) = watch::channel(false);
         let stop = watch::Sender::new(false);
         Ok(Self { fetch: None, rejected: None, leads, failed, stop, lease: None })
@@ -102,6 +102,18 @@ impl Control {
             outlook.reports,
             leads.clone(),
             events.clone(),
+            control.clone(),
+        ));
+        tokio::spawn(reports::run(
+            client.clone(),
+            outlook.settings.clone(),
+            leads.clone(),
+            control.clone(),
+        ));
+        tokio::spawn(retention::run(
+            client.clone(),
+            outlook.settings,
+            leads.clone(),
             control.clone(),
         ));
         let fetcher = Fetcher::new(client.clone(), control);
@@ -241,15 +253,4 @@ fn told_as_events(events: Events) -> Rejected {
             message: rejection.message,
         });
     })
-}
-
-/// A scanner's report as the scans of a folder.
-fn read_report(bytes: &[u8]) -> Result<Vec<(String, serde_json::Value)>, String> {
-    crate::scan::files::watched_scans(bytes)?
-        .into_iter()
-        .map(|(name, spec)| {
-            let spec = serde_json::to_value(spec).map_err(|error| error.to_string())?;
-            Ok((name, spec))
-        })
-        .collect()
 }
