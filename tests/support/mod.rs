@@ -4,6 +4,7 @@
 pub mod apiserver;
 pub mod client;
 pub mod cluster;
+pub mod proxy;
 pub mod serve;
 
 use std::time::{Duration, Instant};

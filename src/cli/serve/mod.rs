@@ -175,7 +175,12 @@ struct Tuning {
 
     /// Which log lines are written: `error`, `warn`, `info`, `debug`, or a filter such as
     /// `info,caapc=debug`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "CAAPC_LOG_LEVEL")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info,kube_client=off",
+        env = "CAAPC_LOG_LEVEL"
+    )]
     log_level: String,
 
     /// Write no Kubernetes Events.
