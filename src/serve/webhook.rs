@@ -52,12 +52,21 @@ pub struct Webhook {
     /// Counters.
     pub metrics: Metrics,
     /// Asks the cluster for a namespace that the shelf does not have.
-    pub fetch: Option<Arc<dyn Fn(&str) -> Fetched + Send + Sync>>,
+    pub fetch: Option<Fetch>,
     /// Answers a review of a policy: an HTTP code and a JSON body. It may take its time.
-    pub validate: Arc<dyn Fn(&[u8]) -> (u16, Vec<u8>) + Send + Sync>,
+    pub validate: Validate,
     /// Is told of every rejection that is no dry run. It must not wait.
-    pub rejected: Option<Arc<dyn Fn(Rejection) + Send + Sync>>,
+    pub rejected: Option<Rejected>,
 }
+
+/// Asks for a namespace by name.
+pub type Fetch = Arc<dyn Fn(&str) -> Fetched + Send + Sync>;
+
+/// Answers a review of a policy.
+pub type Validate = Arc<dyn Fn(&[u8]) -> (u16, Vec<u8>) + Send + Sync>;
+
+/// Is told of a rejection.
+pub type Rejected = Arc<dyn Fn(Rejection) + Send + Sync>;
 
 /// A rejection, for an event beside the object's namespace. Texts have no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +249,7 @@ impl Webhook {
         };
         let rule = decisive.and_then(|image| image.rule(snapshot));
         let policy = rule.as_ref().map_or("", |rule| rule.policy);
-        let index = rule.as_ref().map(|rule| u32::from(rule.index));
+        let index = rule.as_ref().map(|rule| rule.index);
         self.metrics.decisions.count(action, policy, index);
         if decision.why == Why::UnknownKind {
             self.metrics.unknown_kinds.inc();

@@ -21,7 +21,7 @@ use super::feed::Event;
 use super::keeper::Change;
 use super::loose::Loose;
 use crate::api::{ImageScanSpec, SETTINGS_NAME};
-use crate::scan::report::{self, Reading};
+use crate::scan::files::watched_scans;
 use crate::telemetry::metrics::{Control, Shelf};
 
 /// The folder is looked at this often, whatever the system tells.
@@ -79,7 +79,7 @@ struct Folder {
     limits: Limits,
     policies: Files<Entry>,
     namespaces: Files<Loose>,
-    scans: Files<ImageScanSpec>,
+    scans: Files<Loose>,
     exceptions: Files<Loose>,
     settings: Files<Loose>,
 }
@@ -110,9 +110,9 @@ impl Folder {
         if let Some(found) = self.namespaces.look(&root.join("namespaces"), metrics, read) {
             changes.extend(list(found).map(Change::Namespace));
         }
-        let read = |name: &str, text: Text<'_>, _: &[ImageScanSpec]| scans(name, text?);
+        let read = |_: &str, text: Text<'_>, _: &[Loose]| scans(text?);
         if let Some(found) = self.scans.look(&root.join("scans"), metrics, read) {
-            changes.extend(list(objects_of(found)).map(Change::Scan));
+            changes.extend(list(found).map(Change::Scan));
         }
         let read =
             |_: &str, text: Text<'_>, _: &[Loose]| objects(text?, &["VulnerabilityException"]);
@@ -313,29 +313,12 @@ fn loose(object: &Value) -> Result<Loose, String> {
 }
 
 /// `ImageScan`s, or a scanner's reports.
-fn scans(name: &str, bytes: &[u8]) -> Read<ImageScanSpec> {
-    let modified = std::fs::metadata(name).and_then(|meta| meta.modified());
-    let undated = modified.map_or_else(|_| super::now(), super::timestamp);
-    let reading = Reading { image: None, undated, latest: None };
-    let reports = report::read_slice(bytes, &reading).map_err(|fault| fault.to_string())?;
-    Ok((reports.into_iter().map(|report| report.spec).collect(), Vec::new()))
-}
-
-/// Scans under their names; several of one image become one, as in a cluster.
-fn objects_of(specs: Vec<ImageScanSpec>) -> Vec<Loose> {
-    let mut named: BTreeMap<String, ImageScanSpec> = BTreeMap::new();
-    for spec in specs {
-        let name = report::object_name(&spec);
-        let spec = match named.get(&name) {
-            None => Some(spec),
-            Some(stored) => report::supersede(stored, spec),
-        };
-        if let Some(spec) = spec {
-            named.insert(name, spec);
-        }
-    }
-    let object = |(name, spec)| loose(&json!({"metadata": {"name": name}, "spec": spec})).ok();
-    named.into_iter().filter_map(object).collect()
+fn scans(bytes: &[u8]) -> Read<Loose> {
+    let object = |(name, spec): (String, ImageScanSpec)| {
+        loose(&json!({"metadata": {"name": name}, "spec": spec}))
+    };
+    let found = watched_scans(bytes)?.into_iter().map(object).collect::<Result<_, _>>()?;
+    Ok((found, Vec::new()))
 }
 
 /// The settings, whole or their `spec` alone.

@@ -21,14 +21,9 @@ use std::time::SystemTime;
 
 use caapc_vm::facts::Timestamp;
 
-/// This machine's clock.
+/// This machine's clock; before 1970 it is 1970.
 fn now() -> Timestamp {
-    timestamp(SystemTime::now())
-}
-
-/// A point of a machine's clock; before 1970 it is 1970.
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let secs = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     Timestamp { secs, nanos: since.subsec_nanos() }
 }

@@ -28,6 +28,9 @@ const TRIES: u32 = 5;
 /// A scan that could not be written is tried again after this, as part of a new list.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// How far the clocks of the cluster may be apart.
+const SKEW_SECS: i64 = 300;
+
 /// Writes scans from reports whenever that is wanted.
 pub async fn run(
     client: Client,
@@ -86,8 +89,9 @@ async fn follow(client: &Client, metrics: &Control) {
 
 /// Writes what a report says; `false`: it must be tried again.
 async fn take(api: &Api<ImageScan>, object: &Loose, metrics: &Control) -> bool {
-    let now = super::now();
-    let reading = Reading { image: None, undated: now, latest: Some(now.plus_secs(300)) };
+    // One without a time would look new at each list; one from the future would never go stale.
+    let latest = Some(super::now().plus_secs(SKEW_SECS));
+    let reading = Reading { image: None, undated: None, latest };
     let key = object.meta.key();
     let reports = match report::read_slice(object.raw.get().as_bytes(), &reading) {
         Ok(reports) => reports,

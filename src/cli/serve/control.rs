@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::admission::Snapshot;
 use crate::cli::io::Failure;
 use crate::install::names;
-use crate::serve::webhook::{Fetched, Rejection};
+use crate::serve::webhook::{Fetch, Fetched, Rejected, Rejection};
 use crate::telemetry::health::{Flag, Parts};
 use crate::telemetry::metrics::Metrics;
 use crate::watch::events::{self, Events, Note};
@@ -35,9 +35,6 @@ pub(super) struct Plan {
     pub(super) namespace: String,
     pub(super) identity: String,
 }
-
-type Fetch = Arc<dyn Fn(&str) -> Fetched + Send + Sync>;
-type Rejected = Arc<dyn Fn(Rejection) + Send + Sync>;
 
 /// The control road, running.
 pub(super) struct Control {
