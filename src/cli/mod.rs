@@ -10,6 +10,7 @@ pub mod completions;
 pub mod crds;
 pub mod doctor;
 pub mod eval;
+pub mod exceptions;
 pub mod files;
 pub mod install;
 pub mod io;
@@ -52,6 +53,8 @@ enum Command {
     Lint(lint::Args),
     Man(completions::ManArgs),
     Pattern(pattern::Args),
+    Exceptions(exceptions::Args),
+    Scan(scan::Args),
     Selector(selector::Args),
     Serve(Box<serve::Args>),
     Test(test::Args),
@@ -74,6 +77,8 @@ pub fn main() -> ExitCode {
         Command::Lint(args) => lint::run(args, &mut out),
         Command::Man(args) => completions::man(args, &mut out),
         Command::Pattern(args) => pattern::run(args, &mut out),
+        Command::Exceptions(args) => exceptions::run(args, &mut out),
+        Command::Scan(args) => scan::run(args, &mut out),
         Command::Selector(args) => selector::run(args, &mut out),
         Command::Serve(args) => serve::run(*args, &mut out),
         Command::Test(args) => test::run(args, &mut out),

@@ -149,7 +149,7 @@ impl Exception {
 }
 
 /// Whether a scan found by digest is known by a repository and tag.
-fn lists(record: &Record, repository: &str, tag: &str) -> bool {
+pub(super) fn lists(record: &Record, repository: &str, tag: &str) -> bool {
     record.keys.iter().any(|key| {
         let rest = key.text.strip_prefix(repository).and_then(|rest| rest.strip_prefix(':'));
         rest == Some(tag)

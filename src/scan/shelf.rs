@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use caapc_vm::facts::{ScanStatus, Timestamp};
 
-use super::exceptions::{Asked, Exception, holding};
+use super::exceptions::{Asked, Exception, Scope, holding};
 use super::fact::{ScanFact, ScanState};
 use super::index::{Answer, Candidate, Index, Node, Slot};
 use super::record::{At, Peak, Record, Row};
@@ -202,6 +202,25 @@ impl ScanShelf {
         images.sort_unstable();
         images.dedup();
         images
+    }
+
+    /// Whether an exception, expired or not, is about a vulnerability of some scan in its scope. For
+    /// people: it looks at every scan.
+    pub fn matches_something(&self, exception: &Exception) -> bool {
+        let words = &self.index.words;
+        let has =
+            |record: &Record| record.rows.iter().any(|r| words.text(r.id()) == &*exception.id);
+        let in_scope = |record: &Record| match &exception.scope {
+            Scope::Any => true,
+            Scope::Repo(repository) => record.keys.iter().any(|key| {
+                let tag = key.text.strip_prefix(&**repository);
+                tag.is_some_and(|tag| tag.starts_with(':'))
+            }),
+            Scope::Image(repository, tags) => {
+                tags.iter().any(|tag| super::exceptions::lists(record, repository, tag))
+            }
+        };
+        self.index.slots().any(|(_, slot)| in_scope(&slot.record) && has(&slot.record))
     }
 
     /// The result that counts on each platform, for people: it allocates. None if the image was

@@ -61,12 +61,7 @@ impl Facts {
         if let Some(now) = self.now {
             return Ok(now);
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let since = since.map_err(|_| {
-            Failure::Environment("the clock says a time before 1970; give `--now`".to_owned())
-        })?;
-        let secs = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        Ok(Timestamp { secs, nanos: since.subsec_nanos() })
+        clock()
     }
 
     /// The scans that are known.
@@ -93,6 +88,19 @@ impl Facts {
         }
         read_namespaces(&self.namespaces)
     }
+}
+
+/// The time that the clock says.
+///
+/// # Errors
+/// [`Failure::Environment`] if it is before 1970.
+pub fn clock() -> Result<Timestamp, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.map_err(|_| {
+        Failure::Environment("the clock says a time before 1970; give `--now`".to_owned())
+    })?;
+    let secs = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Ok(Timestamp { secs, nanos: since.subsec_nanos() })
 }
 
 /// Puts one fact on a shelf.
@@ -232,7 +240,11 @@ fn age_secs(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(total)
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// Reads a time of the command line.
+///
+/// # Errors
+/// What to write instead.
+pub fn time(text: &str) -> Result<Timestamp, String> {
     parse_rfc3339(text).map_err(|why| format!("{why}; write a time such as 2026-01-31T10:00:00Z"))
 }
 

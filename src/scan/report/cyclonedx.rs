@@ -103,12 +103,15 @@ impl Found {
     }
 }
 
-/// The package that a package URL names: `pkg:deb/debian/openssl@3.0` is `openssl`.
+/// The package that a package URL names: `openssl` of `pkg:deb/debian/openssl@3.0`, and
+/// `org.x/lib` of `pkg:maven/org.x/lib@1`, whose namespace is part of the name.
 fn package_of(purl: &str) -> Option<&str> {
     let rest = purl.strip_prefix("pkg:")?;
     let rest = rest.split(['?', '#']).next()?;
     let rest = rest.rsplit_once('@').map_or(rest, |(name, _)| name);
-    rest.split_once('/').map(|(_, name)| name).filter(|name| !name.is_empty())
+    let (kind, name) = rest.split_once('/')?;
+    let short = if matches!(kind, "deb" | "apk" | "rpm") { name.rsplit('/').next()? } else { name };
+    Some(short).filter(|name| !name.is_empty())
 }
 
 impl Component {

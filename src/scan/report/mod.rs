@@ -329,7 +329,7 @@ fn finish(draft: Draft, reading: &Reading<'_>) -> Result<Report, Fault> {
     if spec.digest.is_none() && spec.references.is_empty() {
         return Err(match scanned {
             Some(kind) => {
-                format!("it is of a {kind}, not of an image; say of which, with --image REF")
+                format!("it is of `{kind}`, not of an image; say of which image, with --image REF")
             }
             None => "it does not say of which image it is; say it with --image REF".to_owned(),
         }
@@ -344,6 +344,7 @@ fn finish(draft: Draft, reading: &Reading<'_>) -> Result<Report, Fault> {
             )
             .into());
         }
+        spec.scanned_at = Some(write_time(at));
     }
     if let Some(rows) = rows {
         rows.finish(&mut spec);
