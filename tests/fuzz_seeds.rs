@@ -8,6 +8,10 @@ use std::path::Path;
 mod listing;
 #[path = "../fuzz/checks/machine.rs"]
 mod machine;
+#[path = "../fuzz/checks/matcher_bytes.rs"]
+mod matcher_bytes;
+#[path = "../fuzz/checks/matcher_patterns.rs"]
+mod matcher_patterns;
 #[path = "../fuzz/checks/pattern.rs"]
 mod pattern;
 #[path = "../fuzz/checks/policy.rs"]
@@ -20,9 +24,11 @@ mod program;
 mod selector;
 
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("listing", listing::check),
     ("pattern", pattern::check),
+    ("matcher_bytes", matcher_bytes::check),
+    ("matcher_patterns", matcher_patterns::check),
     ("policy", policy::check),
     ("policy_yaml", policy_yaml::check),
     ("program", program::check),

@@ -506,3 +506,36 @@ fn long_texts_and_many_hits() {
     let count: u32 = hits.iter().map(|word| word.count_ones()).sum();
     assert_eq!(count, 33_334);
 }
+
+/// The corpus of patterns with Go's answers, all in one matcher.
+#[test]
+fn as_go_answers() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        p: String,
+        x: Vec<String>,
+        ok: bool,
+        #[serde(default)]
+        m: Vec<bool>,
+    }
+    let corpus =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../golden/corpora/image_path_patterns.jsonl");
+    let corpus = std::fs::read_to_string(corpus).unwrap();
+    let cases: Vec<Case> = corpus
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|case: &Case| case.ok)
+        .collect();
+    let mut builder = Builder::new();
+    (0..).zip(&cases).for_each(|(hit, case)| builder.add(&shape_of(&case.p), hit));
+    let matcher = builder.finish(cases.len() as u32, &mut TailCache::new()).unwrap();
+    let mut answers = 0;
+    for (hit, case) in cases.iter().enumerate() {
+        for (text, right) in case.x.iter().zip(&case.m) {
+            let own = mark(&matcher, text)[hit / 64] >> (hit % 64) & 1 == 1;
+            assert_eq!(own, *right, "{:?} on {text:?}", case.p);
+            answers += 1;
+        }
+    }
+    assert!(answers > 3_000, "only {answers} answers in the corpus");
+}
