@@ -237,6 +237,6 @@ fn renew(args: &RenewArgs, out: &mut Out) -> Result<Exit, Failure> {
     for change in &tended.changes {
         out.line(change.sentence())?;
     }
-    say("replicas take it up within seconds, without dropping a connection");
+    say("replicas take it up within half a minute, without dropping a connection");
     Ok(Exit::Fine)
 }

@@ -108,7 +108,8 @@ Examples:
   Develop against a cluster, with the controller on this machine:
     caapc install --webhook-url https://192.0.2.7:8443 --apply \\
       --namespace-selector-key image-assurance --namespace-selector-values enabled
-    caapc serve --kubeconfig ~/.kube/config --listen 192.0.2.7:8443";
+    caapc serve --kubeconfig ~/.kube/config --listen 192.0.2.7:8443 \\
+      --certificate-secret tigera-image-assurance-admission-controller-certs";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Output {
