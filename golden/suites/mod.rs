@@ -9,6 +9,7 @@ mod install;
 mod isa;
 mod pattern;
 mod reports;
+mod scan;
 mod selector;
 mod table;
 
@@ -28,5 +29,6 @@ pub const ALL: &[Suite] = &[
     decide::RECORDINGS,
     isa::SUITE,
     cli::SUITE,
+    scan::SUITE,
     corpora::SUITE,
 ];
