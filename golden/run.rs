@@ -57,7 +57,7 @@ pub fn run(suite: &Suite, request: &Request, tally: &mut Tally) {
     }
     let (passed, failed) = (tally.passed - passed, tally.failed - failed);
     if passed + failed > 0 {
-        println!("{:<10}{passed} passed, {failed} failed", suite.name);
+        println!("{:<12}{passed} passed, {failed} failed", suite.name);
     }
 }
 
@@ -94,7 +94,7 @@ fn one(suite: &Suite, found: &Found, bless: bool) -> Result<(), String> {
         }
         Shape::Corpus { check } => {
             let answers = check(path)?;
-            println!("{:<10}{name}: {answers} answers equal", suite.name);
+            println!("{:<12}{name}: {answers} answers equal", suite.name);
             Ok(())
         }
     }

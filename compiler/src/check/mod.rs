@@ -19,7 +19,7 @@ use crate::hir::Hir;
 use crate::pattern::{self, PatternError};
 use crate::policy::{Broken, Entry};
 use crate::selector::{self, Selector, SelectorError};
-use crate::yaml::{self, Fault, FaultKind, Span};
+use crate::yaml::{self, Fault, FaultKind};
 
 pub(crate) use report::{Path, Report};
 
