@@ -1,4 +1,8 @@
 //! What to write instead: one sentence for each way a pattern goes wrong.
+//!
+//! Whatever of the pattern is repeated here is safe to show in a terminal.
+
+use crate::caret::shorten;
 
 pub(super) fn missing_argument(operator: &str, pattern: &str) -> String {
     if pattern.trim_end_matches('?') == "*" {
@@ -66,7 +70,7 @@ pub(super) fn reversed_range(range: &str) -> String {
     let mut help = "write the lower end first".to_owned();
     if range.contains("--") {
         help.push_str("; there is no set difference in this dialect, and a `-` goes last: `[a-]`");
-    } else if range.is_ascii() && range.len() == 3 {
+    } else if range.len() == 3 && range.bytes().all(|byte| byte.is_ascii_graphic()) {
         let (low, high) = (&range[2..], &range[..1]);
         help.push_str(&format!(": `{low}-{high}`, or put the `-` last for the character"));
     }
@@ -131,7 +135,7 @@ pub(super) fn escape(text: &str) -> String {
         Some(c) if c.is_ascii() => {
             format!("it has no meaning; write `{c}` for the character itself")
         }
-        Some(c) => format!("write `{c}` without the backslash"),
+        Some(c) => format!("write `{}` without the backslash", shorten(&c.to_string())),
         None => "write `\\\\` for a backslash".to_owned(),
     }
 }
