@@ -56,6 +56,8 @@ impl PatternError {
     /// ```
     pub fn report(&self, place: &str, text: &str) -> String {
         let message = match &text.get(self.span.clone()) {
+            // Our own sentence, with the limit.
+            _ if self.reason == TOO_LONG => self.go.clone(),
             Some(what) if what.chars().count() > 1 => {
                 format!("{}: `{}`", self.reason, shorten(what))
             }
@@ -68,12 +70,15 @@ impl PatternError {
         Self {
             kind: ErrorKind::TooBig,
             go: format!("pattern of {bytes} bytes is longer than {PATTERN_BYTES_MAX}, the limit"),
-            reason: "pattern too long",
+            reason: TOO_LONG,
             span: 0..bytes,
             help: Some("split it into several values".to_owned()),
         }
     }
 }
+
+/// The reason that Go does not have.
+const TOO_LONG: &str = "pattern too long";
 
 /// Go's reasons, each with its wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

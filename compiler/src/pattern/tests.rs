@@ -164,7 +164,9 @@ fn sizes_over_the_limits_of_go_are_refused() {
         assert_eq!(parse(&pattern).unwrap_err().kind, ErrorKind::TooBig);
     }
     let long = "a".repeat(PATTERN_BYTES_MAX + 1);
-    assert_eq!(parse(&long).unwrap_err().kind, ErrorKind::TooBig);
+    let error = parse(&long).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooBig);
+    assert!(error.report("pattern", &long).contains(&PATTERN_BYTES_MAX.to_string()));
     assert!(parse(&long[1..]).is_ok());
 }
 
