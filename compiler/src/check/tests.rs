@@ -334,7 +334,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     /// Whatever the text: no panic, every finding stands inside it and can be shown, and a policy
     /// that has an error never compiles.

@@ -24,10 +24,7 @@ pub fn plain(text: &str) -> Plain {
     match text.as_bytes().first() {
         None => Plain::Null,
         Some(b'+' | b'-' | b'0'..=b'9') => number(text),
-        Some(b'.') => special(text).unwrap_or_else(|| match float(text) {
-            Some(float) => Plain::Float(float),
-            None => Plain::String,
-        }),
+        Some(b'.') => special(text).unwrap_or_else(|| fraction(text)),
         Some(b'~' | b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O') => {
             special(text).unwrap_or(Plain::String)
         }
@@ -49,6 +46,18 @@ fn special(text: &str) -> Option<Plain> {
         "-.inf" | "-.Inf" | "-.INF" => Plain::Float(f64::NEG_INFINITY),
         _ => return None,
     })
+}
+
+/// A number that begins with its point: there, `_` counts only between digits.
+fn fraction(text: &str) -> Plain {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let between = |at: usize| digit(at + 1) && at.checked_sub(1).is_some_and(digit);
+    let apart = bytes.iter().enumerate().all(|(at, &byte)| byte != b'_' || between(at));
+    match float(&text.replace('_', "")).filter(|_| apart) {
+        Some(float) => Plain::Float(float),
+        None => Plain::String,
+    }
 }
 
 fn number(text: &str) -> Plain {
@@ -142,6 +151,9 @@ mod tests {
             ("1.5", Plain::Float(1.5)),
             ("1.", Plain::Float(1.0)),
             (".5", Plain::Float(0.5)),
+            (".5_1", Plain::Float(0.51)),
+            ("._5", Plain::String),
+            (".5_", Plain::String),
             ("1e3", Plain::Float(1000.0)),
             ("-1e-3", Plain::Float(-0.001)),
             ("1e400", Plain::String),
