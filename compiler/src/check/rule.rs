@@ -8,7 +8,7 @@ use super::fields::{Fields, list, string, wrong_type};
 use super::report::{Path, Report};
 use super::{PatternFault, Reader};
 use crate::diagnostic::{Code, codes, escape, one_of, quote};
-use crate::lint::RulePlaces;
+use crate::lint::{RulePlaces, in_quotes};
 use crate::pattern::ErrorKind;
 use crate::policy::{
     AgeCriterion, Bound, Comparison, Membership, PathCriterion, PathPattern, Rule, StatusCriterion,
@@ -138,7 +138,7 @@ fn pattern<'t>(
             };
             let finding = report.find(code, span, path, escape(&error.go));
             if let Some(help) = error.help {
-                finding.help(help);
+                finding.help(in_quotes(help, node));
             }
         }
         Err(PatternFault::Automaton(why)) => {

@@ -25,13 +25,16 @@ pub(super) fn flow(
         } else {
             "no rule matches every image"
         };
-        report
-            .find(codes::NO_CATCH_ALL, span, path, message)
-            .help("end with a rule without criteria: `- action: Reject`")
-            .note(
-                "an image that no rule matches goes on to the next policy, and is allowed if \
+        // What is left of a list of rejections may well be meant to be allowed.
+        let only_rejects = rules.iter().all(|rule| rule.action == Action::Reject);
+        let help = match only_rejects && !rules.is_empty() {
+            true => "end with a rule without criteria: `- action: Allow`, or `- action: Reject`",
+            false => "end with a rule without criteria: `- action: Reject`",
+        };
+        report.find(codes::NO_CATCH_ALL, span, path, message).help(help).note(
+            "an image that no rule matches goes on to the next policy, and is allowed if \
                  there is none",
-            );
+        );
         return;
     };
     let Some(next) = places.get(last + 1) else { return };

@@ -11,7 +11,7 @@ use crate::diagnostic::{Code, codes, escape, one_of, quote};
 use crate::pattern::lint::lint as lint_pattern;
 use crate::policy::{AgeCriterion, Bound, Comparison, Membership, Policy, Rule, StatusCriterion};
 use crate::selector::{Node as SelectorNode, Selector};
-use crate::yaml::{Node, Span};
+use crate::yaml::{Node, Span, Style};
 
 /// Where the parts of a policy stand in its text.
 #[derive(Default)]
@@ -116,7 +116,7 @@ fn criteria(rule: &Rule, places: &RulePlaces<'_>, path: &Path<'_>, report: &mut 
                 let span = report.inside(node, found.span);
                 report
                     .find(code, span, &path.item(number), escape(&found.message))
-                    .help(found.help);
+                    .help(in_quotes(found.help, node));
             }
         }
     }
@@ -134,6 +134,14 @@ fn criteria(rule: &Rule, places: &RulePlaces<'_>, path: &Path<'_>, report: &mut 
         report
             .find(codes::ZERO_DURATION, places.duration, &path.field("duration"), message)
             .help("write how far to reach back, such as `days: 3`");
+    }
+}
+
+/// Help for a pattern, as it is to be written there: in double quotes a backslash is two.
+pub(crate) fn in_quotes(help: String, node: &Node<'_>) -> String {
+    match node.scalar() {
+        Some(scalar) if scalar.style == Style::Double => help.replace('\\', "\\\\"),
+        _ => help,
     }
 }
 

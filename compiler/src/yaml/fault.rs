@@ -49,6 +49,9 @@ pub(super) fn syntax_help(kind: &ErrorKind) -> Option<&'static str> {
             "remove it; in double quotes it can be written as an escape, such as `\\x7f`"
         }
         ErrorKind::UnexpectedCharacter { .. } => "put quotes around the value",
+        ErrorKind::ExpectedDocumentStart => {
+            "a document ends here; put `---` on a line of its own before the next one"
+        }
         ErrorKind::InvalidIndentation | ErrorKind::InvalidSimpleKey => "check the indentation",
         _ => return None,
     })
