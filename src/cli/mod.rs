@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 rejected, differs or a case failed, 2 bad input or usage, 3 environment.
 
 pub mod batch;
+pub mod bench;
 pub mod certs;
 pub mod cluster;
 pub mod compile;
@@ -43,6 +44,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(Box<bench::Args>),
     Certs(certs::Args),
     Compile(compile::Args),
     Completions(completions::CompletionsArgs),
@@ -61,12 +63,13 @@ enum Command {
     Uninstall(uninstall::Args),
 }
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process; `allocations` counts those of the thread so far.
+pub fn main(allocations: fn() -> u64) -> ExitCode {
     let name = called_as(std::env::args_os().next());
     let cli = parse(name);
     let mut out = Out::stdout();
     let result: Result<Exit, Failure> = match cli.command {
+        Command::Bench(args) => bench::run(*args, allocations, &mut out),
         Command::Certs(args) => certs::run(args, &mut out),
         Command::Compile(args) => compile::run(args, &mut out),
         Command::Completions(args) => completions::completions(args, &mut out),
