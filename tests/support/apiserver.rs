@@ -166,6 +166,14 @@ impl ApiServer {
         self.told();
     }
 
+    /// Creates an object without telling any watch.
+    pub fn put_silently(&self, collection: &str, object: Value) {
+        let mut state = self.state();
+        let log = state.log.len();
+        state.put(collection, object);
+        state.log.truncate(log);
+    }
+
     /// Deletes an object without telling any watch: what a stream with garbage in it lost.
     pub fn delete_silently(&self, collection: &str, namespace: &str, name: &str) {
         self.state().objects.remove(&key(collection, namespace, name));
@@ -443,8 +451,14 @@ fn event(kind: &str, object: &Value) -> String {
 }
 
 fn status(code: u16, message: &str) -> Value {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Expired",
+        _ => "InternalError",
+    };
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-           "message": message, "reason": "Test", "code": code})
+           "message": message, "reason": reason, "code": code})
 }
 
 fn failure(code: u16, message: &str) -> Response<Body> {
