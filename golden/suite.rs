@@ -47,7 +47,7 @@ pub enum Shape {
         /// What may come out. A file that is there and does not come out is an orphan.
         outputs: &'static [&'static str],
         /// Name and text of every file that comes out.
-        expect: fn(&Case) -> Result<Vec<(&'static str, String)>, String>,
+        expect: fn(&Case) -> Result<Outputs, String>,
     },
     /// One generated page: `folder` is the file, and the function returns its text.
     Page {
@@ -60,6 +60,9 @@ pub enum Shape {
         check: fn(&Path) -> Result<usize, String>,
     },
 }
+
+/// Name and text of every file that comes out of a case.
+pub type Outputs = Vec<(&'static str, String)>;
 
 /// One case, as a suite's function sees it.
 pub struct Case {

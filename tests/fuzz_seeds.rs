@@ -23,8 +23,11 @@ mod program;
 #[path = "../fuzz/checks/selector.rs"]
 mod selector;
 
+/// What must hold of an input; it panics if it does not.
+type Check = fn(&[u8]);
+
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, fn(&[u8])); 8] = [
+const TARGETS: [(&str, Check); 8] = [
     ("listing", listing::check),
     ("pattern", pattern::check),
     ("matcher_bytes", matcher_bytes::check),
