@@ -121,3 +121,53 @@ fn a_request_allocates_nothing() {
     }
     assert!(denied > 30 && allowed > 100, "{denied} denied, {allowed} allowed: both roads are run");
 }
+
+/// Every way to search a pattern, from the first search on: the scratch is sized beforehand.
+#[test]
+fn no_search_of_patterns_allocates() {
+    use caapc_compiler::automata::{Builder, Limits, TailCache, shape};
+    use caapc_vm::matcher::{MatcherScratch, TEXT_MAX};
+
+    let sources = [
+        "^*",
+        r"^gcr\.io/a/.*",
+        "^gcr.io/.b$",
+        "^.*ab.*$",
+        "^(api|web)-[a-z]+:v[0-9]",
+        ":(latest|dev)$",
+        "base-(x|yy)",
+        "x",
+        "team-[0-9]+/",
+        "[0-9]+-rc$",
+        r"\bab\b",
+        "é",
+        r"\pL{3}",
+        "(?i)sk",
+        "[ab]*a[ab]{14}c",
+        "^.{0,500}x.{500}",
+    ];
+    let mut builder = Builder::new();
+    for (hit, source) in (0..).zip(sources) {
+        let hir = caapc_compiler::pattern::parse(source).expect("the patterns are right");
+        builder.add(&shape(&hir, &Limits::default()).expect("the patterns fit"), hit);
+    }
+    let matcher = builder.finish(sources.len() as u32, &mut TailCache::new()).expect("they fit");
+    let (long, longest) = ("ab-x".repeat(TEXT_MAX / 4), "é日x".repeat(TEXT_MAX / 6));
+    let texts = [
+        "",
+        "gcr.io/a/b",
+        "gcr.io/é\nb:dev",
+        "web-app:v1",
+        "team-12/base-yy",
+        "日本語 s\u{212a}",
+        &long,
+        &longest,
+    ];
+    for text in texts {
+        let (mut scratch, mut hits) = (MatcherScratch::new(), [0]);
+        scratch.prepare(&matcher);
+        let search = || matcher.mark(text, &[u64::MAX], &mut scratch, &mut hits);
+        assert_eq!(allocations(search), 0, "{text:.40}");
+        assert_ne!(hits, [0], "`^*` matches everything");
+    }
+}
