@@ -8,7 +8,6 @@ mod helm;
 
 use std::path::{Path, PathBuf};
 
-use caapc::cli::install::labelled_crds;
 use caapc::install::options::{Certificates, FailurePolicy, NamespaceSelector, Options};
 use caapc::install::{objects, print};
 use serde_json::{Value, json};
@@ -73,7 +72,7 @@ fn rendered(values: &Value, namespace: &str) -> Result<Vec<Value>, String> {
 }
 
 fn sorted(mut objects: Vec<Value>) -> Vec<Value> {
-    objects.sort_by_key(|object| objects::title(object));
+    objects.sort_by_key(objects::title);
     objects
 }
 
@@ -270,7 +269,7 @@ fn generated(path: &str, text: &str) {
 
 #[test]
 fn the_chart_brings_the_definitions() {
-    generated("charts/caapc/crds/caapc.yaml", &print::yaml(&labelled_crds()));
+    generated("charts/caapc/crds/caapc.yaml", &print::yaml(&objects::definitions()));
 }
 
 #[test]
@@ -280,7 +279,7 @@ fn the_kustomize_base_is_the_installation() {
         &["enabled".to_owned()],
         "tigera-image-assurance",
     );
-    let mut all = labelled_crds();
+    let mut all = objects::definitions();
     all.extend(objects::all(&Options::new(selector.unwrap())));
     generated("deploy/kustomize/base/caapc.yaml", &print::yaml(&all));
     let base = yaml(&read("deploy/kustomize/base/kustomization.yaml"));

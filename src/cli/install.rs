@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::cluster::{ClusterArgs, block_on};
 use super::io::{Exit, Failure, Out, read_text, shown};
-use crate::api;
 use crate::install::apply::{self, Act, Step, Way};
 use crate::install::cluster::{Cluster, NAMESPACES, label, place};
 use crate::install::options::{
@@ -64,7 +63,7 @@ pub struct Args {
     /// Run on the host's network, as the original did.
     #[arg(long)]
     host_network: bool,
-    /// The ports of the API server, for the network policy.
+    /// The ports of the API server, for the network policy; --apply adds those it finds.
     #[arg(long, value_name = "PORTS", value_delimiter = ',', default_values_t = [443u16, 6443])]
     api_server_ports: Vec<u16>,
     /// Take over the installation of Calico's Image Assurance that is in the cluster.
@@ -132,17 +131,6 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     let options = from_flags(&args)?;
     advise(&options);
     write(&args, &options, out)
-}
-
-/// The definitions with the label by which `uninstall` knows them.
-pub fn labelled_crds() -> Vec<Value> {
-    let mut all: Vec<Value> = api::crds().iter().map(|crd| serde_json::json!(crd)).collect();
-    for crd in &mut all {
-        if let Some(metadata) = crd.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("labels".to_owned(), serde_json::json!(objects::labels()));
-        }
-    }
-    all
 }
 
 fn from_flags(args: &Args) -> Result<Options, Failure> {
@@ -240,7 +228,7 @@ fn advise(options: &Options) {
 }
 
 fn write(args: &Args, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
-    let mut all = labelled_crds();
+    let mut all = objects::definitions();
     all.extend(objects::all(options));
     let text = match args.output {
         Output::Yaml => print::yaml(&all),
@@ -268,13 +256,16 @@ async fn in_cluster(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     if args.adopt {
         options = Some(adopted(args, &cluster).await?);
     }
-    let Some(options) = options else {
+    let Some(mut options) = options else {
         return Err(Failure::Input("nothing to install".to_owned()));
     };
     advise(&options);
     if !args.apply {
         return write(args, &options, out);
     }
+    options.api_server_ports.extend(apply::api_server_ports(&cluster).await?);
+    options.api_server_ports.sort_unstable();
+    options.api_server_ports.dedup();
     look_at_namespaces(&cluster, &options).await?;
     super::unscanned::tell(&cluster, &options).await?;
     let way = Way {
@@ -283,7 +274,7 @@ async fn in_cluster(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         settings_too: args.scans_from.is_some(),
         now_secs: now_secs(),
     };
-    let steps = apply::plan(&cluster, &options, &labelled_crds(), &way).await?;
+    let steps = apply::plan(&cluster, &options, &objects::definitions(), &way).await?;
     back_up(args, &steps)?;
     let mut tell = |line: &str| say(line);
     apply::apply(&cluster, &options, &steps, &way, &mut tell).await?;

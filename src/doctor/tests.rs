@@ -19,7 +19,7 @@ fn clean() -> Vec<Value> {
         rotate::advance(None, &[SERVED.to_owned()], true, NOW, &Life::default()).unwrap();
     let mut options = Options::new(selector);
     options.ca_bundle = Some(state.bundle());
-    let mut all = crate::cli::install::labelled_crds();
+    let mut all = objects::definitions();
     all.extend(objects::all(&options));
     for object in &mut all {
         if object["kind"] == "Secret" {

@@ -217,6 +217,19 @@ async fn wait_until_ready(
     }
 }
 
+/// The ports behind the service `kubernetes`: what the network policy must let the controller reach,
+/// whatever port the API server was given.
+///
+/// # Errors
+/// [`Fault::Environment`] if the cluster does not answer or does not permit it.
+pub async fn api_server_ports(cluster: &Cluster) -> Result<Vec<u16>, Fault> {
+    let label = "kubernetes.io/service-name=kubernetes";
+    let slices = cluster.list(cluster::ENDPOINT_SLICES, "default", Some(label)).await?;
+    let slices = slices.unwrap_or_default();
+    let ports = slices.iter().filter_map(|slice| slice.get("ports")?.as_array()).flatten();
+    Ok(ports.filter_map(|port| u16::try_from(port.get("port")?.as_u64()?).ok()).collect())
+}
+
 async fn established(cluster: &Cluster, crd: &Value) -> Result<(), Fault> {
     let (_, name) = cluster::place(crd);
     for _ in 0..100 {

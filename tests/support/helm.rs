@@ -7,7 +7,7 @@ use base64::Engine;
 use serde_json::Value;
 
 /// Renders one template with `.Values`, `.Release` and `.Chart`.
-pub fn render(template: &str, root: &Value) -> Result<String, String> {
+pub(crate) fn render(template: &str, root: &Value) -> Result<String, String> {
     let mut parser = Parser { pieces: pieces(template)?, at: 0 };
     let nodes = parser.nodes()?;
     if parser.at < parser.pieces.len() {
@@ -40,7 +40,7 @@ fn pieces(template: &str) -> Result<Vec<Piece>, String> {
         let close = tail.find("}}").ok_or("an action without `}}`")?;
         let (action, after) = (&tail[..close], &tail[close + 2..]);
         let mut text = if trim { text.trim_start() } else { text };
-        if let Some(_) = action.strip_prefix("- ") {
+        if action.starts_with("- ") {
             text = text.trim_end();
         }
         trim = action.ends_with(" -");

@@ -24,7 +24,7 @@ use super::{names, rotate};
 
 /// Every object of an installation, in the order of applying.
 ///
-/// Without the custom resource definitions: those come from `api`.
+/// Without the custom resource definitions, which are [`definitions`].
 pub fn all(options: &Options) -> Vec<Value> {
     let mut all = vec![value(&namespace(options))];
     all.extend(access::all(options));
@@ -38,7 +38,18 @@ pub fn all(options: &Options) -> Vec<Value> {
     all
 }
 
-/// `apiVersion/kind namespace/name`, as messages name an object.
+/// The definitions of all custom resources, with the label by which `uninstall` knows them.
+pub fn definitions() -> Vec<Value> {
+    let mut all: Vec<Value> = crate::api::crds().iter().map(value).collect();
+    for crd in &mut all {
+        if let Some(metadata) = crd.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("labels".to_owned(), value(&labels()));
+        }
+    }
+    all
+}
+
+/// `Kind namespace/name`, as messages name an object.
 pub fn title(object: &Value) -> String {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or("");
     match text("/metadata/namespace") {
