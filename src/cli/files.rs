@@ -13,6 +13,8 @@ use super::io::{Failure, path_name, read_text};
 pub const FOLDER_DEPTH_MAX: usize = 32;
 /// How many files one command reads.
 pub const FILES_MAX: usize = 20_000;
+/// How many bytes all of them have together.
+pub const TOTAL_BYTES_MAX: u64 = 512 << 20;
 /// How many entries of folders are looked at, files that do not count among them.
 const ENTRIES_MAX: usize = 1_000_000;
 /// The endings that count in a folder.
@@ -36,7 +38,7 @@ pub struct Source {
 /// [`Failure::Input`] for a path that does not exist, a folder without any file that counts,
 /// `-` given twice, and over the limits above.
 pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut walk = Walk { files: Vec::new(), seen: HashSet::new(), entries: 0 };
+    let mut walk = Walk { files: Vec::new(), seen: HashSet::new(), entries: 0, bytes: 0 };
     for path in paths {
         if path == Path::new("-") {
             if !walk.seen.insert(path.clone()) {
@@ -79,6 +81,7 @@ struct Walk {
     /// Files found, by their true path.
     seen: HashSet<PathBuf>,
     entries: usize,
+    bytes: u64,
 }
 
 impl Walk {
@@ -87,6 +90,15 @@ impl Walk {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if self.seen.insert(real) {
             self.files.push(path.to_owned());
+            // What grows after this look is held by the limit on each file.
+            self.bytes += std::fs::metadata(path).map_or(0, |meta| meta.len());
+        }
+        if self.bytes > TOTAL_BYTES_MAX {
+            return Err(Failure::Input(format!(
+                "{}: with this file there are more than {} MiB, the limit for one command",
+                path_name(path),
+                TOTAL_BYTES_MAX >> 20
+            )));
         }
         if self.files.len() > FILES_MAX {
             return Err(Failure::Input(format!(
@@ -194,6 +206,10 @@ mod tests {
         assert!(sentence(&[root.join("none.yaml")]).contains("none.yaml: cannot be read"));
         assert!(sentence(&[root.clone()]).contains("no *.yaml, *.yml or *.json file"));
         assert!(sentence(&["-".into(), "-".into()]).contains("given twice"));
+        let large = fs::File::create(root.join("large.yaml")).expect("file");
+        large.set_len(TOTAL_BYTES_MAX + 1).expect("a file with a hole");
+        assert!(sentence(&[root.clone()]).contains("more than 512 MiB"));
+        fs::remove_file(root.join("large.yaml")).expect("clean");
         let mut deep = root.clone();
         (0..40).for_each(|_| deep.push("d"));
         fs::create_dir_all(&deep).expect("folder");
