@@ -20,6 +20,8 @@ mod policy;
 mod policy_yaml;
 #[path = "../fuzz/checks/program.rs"]
 mod program;
+#[path = "../fuzz/checks/review.rs"]
+mod review;
 #[path = "../fuzz/checks/selector.rs"]
 mod selector;
 
@@ -27,7 +29,7 @@ mod selector;
 type Check = fn(&[u8]);
 
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, Check); 8] = [
+const TARGETS: [(&str, Check); 9] = [
     ("listing", listing::check),
     ("pattern", pattern::check),
     ("matcher_bytes", matcher_bytes::check),
@@ -35,6 +37,7 @@ const TARGETS: [(&str, Check); 8] = [
     ("policy", policy::check),
     ("policy_yaml", policy_yaml::check),
     ("program", program::check),
+    ("review", review::check),
     ("selector", selector::check),
 ];
 

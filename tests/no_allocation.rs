@@ -171,3 +171,29 @@ fn no_search_of_patterns_allocates() {
         assert_ne!(hits, [0], "`^*` matches everything");
     }
 }
+
+/// Scans with vulnerabilities, several platforms and an exception that expires within the week:
+/// messages then name vulnerabilities, and warnings tell of the expiry.
+#[test]
+fn a_request_over_stored_scans_allocates_nothing() {
+    let mut snapshot = reviews::snapshot(POLICIES, &[("demo", &[("env", "prod")])], &[]);
+    snapshot.scans = std::sync::Arc::new(reviews::stored_scans());
+    let bodies = reviews::scanned_bodies();
+    let (mut worker, options) = (Worker::new(), Options::default());
+    for _ in 0..2 {
+        for (_, body) in &bodies {
+            answer(&mut worker, &snapshot, &options, reviews::NOW, body);
+        }
+    }
+    let mut told = String::new();
+    for (name, body) in &bodies {
+        let count = allocations(|| {
+            answer(&mut worker, &snapshot, &options, reviews::NOW, body);
+        });
+        assert_eq!(count, 0, "{name}");
+        let answer = answer(&mut worker, &snapshot, &options, reviews::NOW, body);
+        told.extend([answer.message, "\n", answer.warnings, "\n"]);
+    }
+    assert!(told.contains("CVE-2026-1 9.8 in openssl, fixed in 3.0.15"), "{told}");
+    assert!(told.contains("is allowed by an exception that expires at 2026-11-24T"), "{told}");
+}

@@ -6,6 +6,8 @@ pub const BODY_BYTES_MAX: usize = 8 << 20;
 pub const IMAGES_MAX: usize = 1000;
 /// Bytes of one image string. The longest reference that a registry can serve has about 530.
 pub const IMAGE_BYTES_MAX: usize = 4096;
+// The scratch of a pattern search is sized for so much; a longer string would make it grow.
+const _: () = assert!(IMAGE_BYTES_MAX <= caapc_vm::matcher::TEXT_MAX);
 /// Bytes of one container or volume name; Kubernetes itself allows 63.
 pub const NAME_BYTES_MAX: usize = 253;
 /// Labels of one object.

@@ -143,3 +143,53 @@ pub fn odd_bodies() -> Vec<(String, Vec<u8>)> {
     ];
     bodies.into_iter().map(|(name, body)| (name.to_owned(), body.into_bytes())).collect()
 }
+
+/// A shelf with stored results: one that fails, on two platforms, and one that would but for an
+/// exception that expires in three days.
+pub fn stored_scans() -> ScanShelf {
+    let scan = |references: &[&str], platform: &str, id: &str| {
+        serde_json::json!({
+            "references": references,
+            "platform": platform,
+            "scanner": {"name": "Trivy"},
+            "scannedAt": "2026-11-20T09:00:00Z",
+            "maximum": 9.8,
+            "summary": {"critical": 1},
+            "vulnerabilities": [
+                {"id": id, "v3": 9.8, "severity": "Critical", "package": "openssl", "fixed": "3.0.15"},
+            ],
+        })
+    };
+    let mut store = caapc::scan::ScanStore::new();
+    for (name, spec) in [
+        ("one", scan(&["nginx:1.27"], "linux/amd64", "CVE-2026-1")),
+        ("two", scan(&["nginx:1.27"], "linux/arm64", "CVE-2026-1")),
+        ("three", scan(&["registry.example/bare:5"], "linux/amd64", "CVE-2026-2")),
+    ] {
+        let spec = serde_json::from_value(spec).expect("an ImageScan");
+        store.apply_scan(name, &spec).expect("a result");
+    }
+    let exception = serde_json::json!({
+        "vulnerability": "CVE-2026-2",
+        "scope": "any",
+        "expiresAt": "2026-11-24T06:00:00Z",
+    });
+    let exception = serde_json::from_value(exception).expect("a VulnerabilityException");
+    store.apply_exception("soon", &exception).expect("an exception");
+    store.snapshot()
+}
+
+/// Reviews of the images of [`stored_scans`].
+pub fn scanned_bodies() -> Vec<(String, Vec<u8>)> {
+    let create = |images: &[&str]| {
+        let mut review =
+            review("admin", "CREATE", ("", "pods"), &pod(images), &serde_json::Value::Null);
+        review["request"]["object"]["metadata"]["labels"] = serde_json::json!({"other": "label"});
+        review.to_string().into_bytes()
+    };
+    vec![
+        ("a failed image".to_owned(), create(&["nginx:1.27"])),
+        ("an excepted image".to_owned(), create(&["registry.example/bare:5"])),
+        ("both".to_owned(), create(&["registry.example/bare:5", "nginx:1.27"])),
+    ]
+}
