@@ -9,6 +9,7 @@
 mod accept;
 mod find;
 mod run;
+mod service;
 mod suite;
 mod suites;
 

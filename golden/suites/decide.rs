@@ -12,7 +12,7 @@ use caapc::admission::decide::Decision;
 use caapc::admission::options::{
     ImagePath, MissingNamespace, Mode, OnUnknownKind, Options, OwnerSkip, UnchangedUpdates,
 };
-use caapc::admission::{Snapshot, Worker, answer};
+use caapc::admission::{Answer, Snapshot, Worker, answer};
 use caapc::cli::offline::facts;
 use caapc::namespaces::{Namespace, Namespaces};
 use caapc::policy_set::PolicySet;
@@ -28,6 +28,7 @@ use caapc_vm::run::{Scratch, Verdict};
 use caapc_vm::trace::trace;
 use serde_json::Value;
 
+use crate::service;
 use crate::suite::{Case, Shape, Suite, root};
 
 /// `golden/decide/`.
@@ -76,6 +77,7 @@ fn expect(case: &Case) -> Result<Vec<(&'static str, String)>, String> {
 
     let mut worker = Worker::new();
     let answer = answer(&mut worker, &snapshot, &options, now, review.as_bytes());
+    http_agrees(&snapshot, &options, now, review.as_bytes(), &answer)?;
     let body: Value = serde_json::from_slice(answer.body).map_err(|why| why.to_string())?;
     check_bounds(&body)?;
     let response = serde_json::to_string_pretty(&body).map_err(|why| why.to_string())?;
@@ -87,6 +89,23 @@ fn expect(case: &Case) -> Result<Vec<(&'static str, String)>, String> {
         }
     }
     Ok(out)
+}
+
+/// The service answers with the same bytes.
+fn http_agrees(
+    snapshot: &Snapshot,
+    options: &Options,
+    now: Timestamp,
+    review: &[u8],
+    answer: &Answer<'_>,
+) -> Result<(), String> {
+    let (code, body) = service::post(snapshot, options, now, review)?;
+    // Before it gives up on a namespace, the service asks a cluster, and says that there is none.
+    let same = body == answer.body || answer.missing_namespace().is_some();
+    if code == answer.code && same {
+        return Ok(());
+    }
+    Err(format!("over HTTP the answer is {code}: {}", String::from_utf8_lossy(&body)))
 }
 
 /// The shelves, and the policies for the plain evaluator. Faults are left in: a policy that does
@@ -291,6 +310,7 @@ fn recordings() -> Result<String, String> {
     for path in files {
         let body = read(&path)?;
         let answer = answer(&mut worker, &snapshot, &Options::default(), now, &body);
+        http_agrees(&snapshot, &Options::default(), now, &body, &answer)?;
         let (request, decision) = answer.decided.ok_or("a recording is no review")?;
         oracle_agrees(&entries, &snapshot, &decision)?;
         check_bounds(&serde_json::from_slice(answer.body).map_err(|why| why.to_string())?)?;

@@ -14,7 +14,7 @@ use super::gate::Gate;
 use super::http::{Handler, Listener};
 use super::limits::Limits;
 use super::tls::Tls;
-use super::webhook::Webhook;
+use super::webhook::{self, Webhook};
 use crate::admission::Snapshot;
 use crate::admission::options::Options;
 use crate::telemetry::metrics::{Connections, Metrics};
@@ -68,6 +68,7 @@ impl Webhook {
             validation_gate: Gate::new(1, 1, limits.body_bytes_max),
             limits,
             metrics: Metrics::new(),
+            clock: Arc::new(webhook::machine_clock),
             fetch: None,
             validate: Arc::new(|_| (404, Vec::new())),
             rejected: None,

@@ -51,6 +51,8 @@ pub struct Webhook {
     pub validation_gate: Gate,
     /// Counters.
     pub metrics: Metrics,
+    /// The clock that gives each request its one `now`.
+    pub clock: Clock,
     /// Asks the cluster for a namespace that the shelf does not have.
     pub fetch: Option<Fetch>,
     /// Answers a review of a policy: an HTTP code and a JSON body. It may take its time.
@@ -58,6 +60,9 @@ pub struct Webhook {
     /// Is told of every rejection that is no dry run. It must not wait.
     pub rejected: Option<Rejected>,
 }
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Asks for a namespace by name.
 pub type Fetch = Arc<dyn Fn(&str) -> Fetched + Send + Sync>;
@@ -220,7 +225,7 @@ impl Webhook {
     }
 
     fn answer(&self, worker: &mut Worker, snapshot: &Snapshot, body: &[u8]) -> Step {
-        let now = timestamp(SystemTime::now());
+        let now = (self.clock)();
         let begun = Instant::now();
         let answer = admission::answer(worker, snapshot, &self.options, now, body);
         let took = begun.elapsed();
@@ -388,15 +393,11 @@ fn duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(total).ok().filter(|total| !total.is_zero())
 }
 
-/// A point of this machine's clock.
-pub fn timestamp(time: SystemTime) -> Timestamp {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => Timestamp {
-            secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            nanos: since.subsec_nanos(),
-        },
-        Err(_) => Timestamp::from_secs(0),
-    }
+/// This machine's clock; before 1970 it is 1970.
+pub fn machine_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let secs = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Timestamp { secs, nanos: since.subsec_nanos() }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::serve::gate::Gate;
 use crate::serve::limits::Limits;
 use crate::serve::ops::Operations;
 use crate::serve::service::Service;
-use crate::serve::webhook::Webhook;
+use crate::serve::webhook::{self, Webhook};
 use crate::telemetry::health::{Health, Parts};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{Connections, Metrics};
@@ -275,6 +275,7 @@ async fn serve(args: Args, out: &mut Out) -> Result<(), Failure> {
         validation_gate: Gate::new(2, 16, 32 << 20),
         limits: limits.clone(),
         metrics: metrics.clone(),
+        clock: Arc::new(webhook::machine_clock),
         fetch: control.fetch.clone(),
         validate: Arc::new(validate::answer),
         rejected: control.rejected.clone(),
