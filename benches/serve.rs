@@ -7,6 +7,7 @@
 //! benches/README.md.
 
 #[path = "../tests/support/client.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod client;
 
 use std::net::SocketAddr;
@@ -146,7 +147,7 @@ async fn run<H: Handler>(
 
 async fn load(
     address: SocketAddr,
-    ca: &PathBuf,
+    ca: &Path,
     review: &[u8],
     secs: u64,
     connections: u64,
@@ -200,7 +201,9 @@ fn snapshot(last: &str) -> Snapshot {
         }
         let reading = caapc_compiler::check::read("p.yaml", &text, &Default::default());
         assert!(!reading.has_errors(), "{:?}", reading.diagnostics);
-        reading.entries.iter().for_each(|entry| drop(set.apply(entry)));
+        for entry in &reading.entries {
+            set.apply(entry);
+        }
     }
     let namespaces = [Namespace::new("demo", [("team", "a")])];
     Snapshot {

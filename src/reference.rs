@@ -327,11 +327,14 @@ fn read_tail(text: &str) -> Result<Tail<'_>, ReferenceError> {
     }
 }
 
+/// A path, and the part after it.
+type PathAndNext<'a> = (&'a str, Option<Result<Part, ()>>);
+
 /// Reads the path, and the part after it.
 fn read_path<'a>(
     text: &'a str,
     parts: &mut Lexer<'a, Part>,
-) -> Result<(&'a str, Option<Result<Part, ()>>), ReferenceError> {
+) -> Result<PathAndNext<'a>, ReferenceError> {
     loop {
         match parts.next() {
             Some(Ok(Part::Component)) => {}

@@ -4,6 +4,7 @@
 //! packages` writes them again.
 
 #[path = "support/helm.rs"]
+#[allow(unreachable_pub, reason = "as in the other support files")]
 mod helm;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,10 @@
 //! `ContainerAdmissionPolicy` keeps the original's group and fields (spec: policy, "Object"); the
 //! other three are caapc's own (spec: scan, "Where results live"). Types and schemas only: what
 //! they mean is in `scan` and in the compiler. Start at [`crds`].
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "the printer columns repeat the names of their fields"
+)]
 #![expect(unreachable_pub, reason = "the schema derive repeats each struct inside a function")]
 
 pub mod exception;

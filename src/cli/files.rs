@@ -190,7 +190,7 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere/at/all", root.join("b/lost.yaml")).expect("link");
         std::os::unix::fs::symlink(root.join("a.yml"), root.join("b/again.yaml")).expect("link");
 
-        let found = list(&[root.clone()]).expect("list");
+        let found = list(std::slice::from_ref(&root)).expect("list");
         assert_eq!(names(&root, &found), ["a.yml", "b/c/x.json", "z.yaml"]);
         // A file that is named is read whatever it is called, and a second time is once.
         let found = list(&[root.join("b/readme.md"), root.join("a.yml"), root.clone()]);
@@ -204,7 +204,7 @@ mod tests {
         let root = folder();
         let sentence = |paths: &[PathBuf]| list(paths).expect_err("refused").to_string();
         assert!(sentence(&[root.join("none.yaml")]).contains("none.yaml: cannot be read"));
-        assert!(sentence(&[root.clone()]).contains("no *.yaml, *.yml or *.json file"));
+        assert!(sentence(std::slice::from_ref(&root)).contains("no *.yaml, *.yml or *.json file"));
         assert!(sentence(&["-".into(), "-".into()]).contains("given twice"));
         let large = fs::File::create(root.join("large.yaml")).expect("file");
         large.set_len(TOTAL_BYTES_MAX + 1).expect("a file with a hole");
@@ -213,7 +213,7 @@ mod tests {
         let mut deep = root.clone();
         (0..40).for_each(|_| deep.push("d"));
         fs::create_dir_all(&deep).expect("folder");
-        assert!(sentence(&[root.clone()]).contains("deeper than 32"));
+        assert!(sentence(std::slice::from_ref(&root)).contains("deeper than 32"));
         fs::remove_dir_all(root).expect("clean");
     }
 }

@@ -370,12 +370,18 @@ fn canonical<'a>(image: &ImageFacts<'a>) -> Option<&'a str> {
     image.canonical.filter(|&canonical| canonical != image.path)
 }
 
+/// PERF: only the words that are read afterwards are cleared; a call to clear a few words costs
+/// more than the search of a short path.
 fn mark(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) {
-    let Scratch { active, marked, marked_canonical, matcher, .. } = scratch;
-    marked.fill(0);
+    let Scratch { active, words, marked, marked_canonical, matcher, .. } = scratch;
+    for &word in &*words {
+        marked[word as usize] = 0;
+    }
     program.draft.matcher.mark(image.path, active, matcher, marked);
     if let Some(canonical) = canonical(image) {
-        marked_canonical.fill(0);
+        for &word in &*words {
+            marked_canonical[word as usize] = 0;
+        }
         program.draft.matcher.mark(canonical, active, matcher, marked_canonical);
     }
 }
@@ -475,7 +481,9 @@ pub fn walk(
 ) -> Verdict {
     begin(program, scratch, facts);
     scratch.active.fill(u64::MAX);
+    scratch.words.extend(0..scratch.active.len() as u32);
     mark(program, scratch, image);
+    scratch.words.clear();
     scratch.active.fill(0);
     for (number, row) in program.draft.policies.iter().enumerate() {
         seen(Event::Policy(PolicyId(number as u32)));

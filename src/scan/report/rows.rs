@@ -80,7 +80,9 @@ impl Rows {
             return Err("a vulnerability has no id".to_owned());
         }
         let shorten = |text: &mut String| {
-            text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+            let end =
+                (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+            text.truncate(end.unwrap_or(0));
         };
         one.package.iter_mut().for_each(shorten);
         one.fixed.iter_mut().for_each(shorten);
