@@ -1,9 +1,11 @@
-//! The reach of issue "speed and size": ratios in one run, interleaved, minimum of batches.
+//! The reach of the machine: ratios in one run, interleaved, minimum of batches.
 //!
-//! `cargo bench -p caapc-compiler --bench reach` prints the table; `-- --json FILE` also writes
-//! it for the plot. Every side's verdict is checked before anything is timed.
+//! `cargo bench -p caapc-compiler --bench reach` prints the table; `-- --svg FILE` also draws what
+//! was measured. Every side's verdict is checked before anything is timed.
 #![allow(missing_docs)]
 
+#[path = "plot.rs"]
+mod plot;
 #[path = "workload.rs"]
 mod workload;
 
@@ -35,6 +37,8 @@ fn main() {
             bench.policies
         );
         table.ratio(&name, ours, theirs, must, aim);
+        table.bar(format!("caapc, {} policies, selectors in", bench.policies), ours / 3.0, true);
+        table.bar(format!("RegexSet a rule, {} policies", bench.policies), theirs / 3.0, false);
     }
     let (verdict10, verdict100) = race(|| w10.verdicts(), || w100.verdicts());
     table.ratio("verdict alone, W100 / W10", verdict100, verdict10, 1.3, 1.15);
@@ -52,6 +56,11 @@ fn main() {
     compile_times(&mut table);
     hostile(&mut table);
     table.print();
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--svg").skip(1);
+    if let Some(path) = arguments.next() {
+        let svg = plot::svg("One image decided, minimum of batches", &table.bars);
+        std::fs::write(&path, svg).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
 }
 
 /// A workload, compiled, with scratch that is ready.
@@ -308,12 +317,17 @@ fn resident_kib() -> usize {
 #[derive(Default)]
 struct Table {
     rows: Vec<(String, String, f64, f64, f64)>,
+    bars: Vec<plot::Bar>,
 }
 
 impl Table {
     fn ratio(&mut self, name: &str, ours: f64, theirs: f64, must: f64, aim: f64) {
         let detail = format!("{ours:.0} / {theirs:.0} ns");
         self.rows.push((name.to_owned(), detail, ours / theirs, must, aim));
+    }
+
+    fn bar(&mut self, name: String, nanos: f64, ours: bool) {
+        self.bars.push(plot::Bar { name, nanos, ours });
     }
 
     fn time(&mut self, name: &str, value: f64, must: f64, aim: f64) {
