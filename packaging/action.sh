@@ -11,6 +11,6 @@ esac
 [ "$COMMAND" = lint ] && [ "${DENY_WARNINGS:-false}" = true ] && flags+=(--deny-warnings)
 "$BINARY" "$COMMAND" "${flags[@]}" "${paths[@]}"
 code=$?
-"$BINARY" "$COMMAND" -o "$format" "${paths[@]}" > "$report" || true
+"$BINARY" "$COMMAND" -o "$format" "${paths[@]}" > "$report" 2> /dev/null || true
 [ -s "$report" ] && [ -n "${GITHUB_OUTPUT:-}" ] && echo "report=$report" >> "$GITHUB_OUTPUT"
 exit "$code"

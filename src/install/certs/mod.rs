@@ -108,6 +108,12 @@ pub fn authority(now_secs: i64, life: &Life) -> Result<Pair, Fault> {
 /// # Errors
 /// [`Fault::Input`] for an authority that cannot be read or a name that cannot be certified.
 pub fn leaf(ca: &Pair, dns_names: &[String], now_secs: i64, life: &Life) -> Result<Pair, Fault> {
+    if let Some(bad) = dns_names.iter().find(|name| !is_certifiable(name)) {
+        return Err(Fault::Input(format!(
+            "`{}` cannot be certified: it is neither a DNS name nor an address",
+            printable(bad)
+        )));
+    }
     let ca_key = KeyPair::from_pem(&ca.key).map_err(|error| {
         Fault::Input(format!("the key of the certificate authority cannot be read: {error}"))
     })?;
@@ -296,6 +302,18 @@ pub fn is_signed_by(child: &Certificate, parent: &Certificate, now_secs: i64) ->
 pub fn date(secs: i64) -> String {
     chrono::DateTime::from_timestamp(secs, 0)
         .map_or_else(|| format!("second {secs}"), |t| t.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// An address, or a DNS name of at most 253 characters, whose first part may be `*`.
+fn is_certifiable(name: &str) -> bool {
+    let is_part = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    let parts = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && parts.split('.').all(is_part))
 }
 
 fn key_problems(pair: &Pair, chain: &[Certificate]) -> Result<Vec<Problem>, Fault> {

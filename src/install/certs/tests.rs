@@ -80,3 +80,15 @@ fn a_key_is_never_in_debug_output() {
     let (ca, _) = made();
     assert_eq!(format!("{ca:?}"), "Pair(key withheld)");
 }
+
+#[test]
+fn names_that_cannot_be_certified() {
+    let ca = authority(NOW, &Life::default()).unwrap();
+    let made = |name: &str| leaf(&ca, &[name.to_owned()], NOW, &Life::default());
+    for fine in ["localhost", "a.b.svc", "*.b.svc", "::1", "10.0.0.1"] {
+        assert!(made(fine).is_ok(), "{fine}");
+    }
+    for bad in ["", "a b", "a..b", "-a", "a.*.b", "not a name!", &"a".repeat(64)] {
+        assert!(made(bad).is_err(), "{bad}");
+    }
+}
