@@ -248,15 +248,9 @@ impl World {
 
     /// `caapc scan import --apply`.
     fn import(&self, report: &Value) {
-        let _ = report;
-        self.apply(&json!({
-            "apiVersion": "caapc.dev/v1alpha1", "kind": "ImageScan", "metadata": {"name": "shop-cart"},
-            "spec": {
-                "references": ["registry.example.com/shop/cart:2.0.0"], "scannedAt": rfc3339(-60),
-                "maximum": 3.1, "summary": {"low": 1},
-                "vulnerabilities": [{"id": "CVE-2026-1", "v3": 3.1, "severity": "Low"}],
-            },
-        }));
+        let kubeconfig = self.cluster.kubeconfig().display().to_string();
+        let args = ["scan", "import", "--apply", "--kubeconfig", &kubeconfig, "-"];
+        caapc(&args, &report.to_string());
     }
 
     fn an_exception_expires(&self) {
