@@ -3,8 +3,9 @@
 //!
 //! `cargo bench --bench serve -- [SECONDS] [CONNECTIONS]`; the client shares the processors with
 //! the server, so compare the rows with each other, not with other machines. Log lines are
-//! written as in production; send standard error to /dev/null. What the numbers mean is in
-//! benches/README.md.
+//! written as in production; send standard error to /dev/null. `nothing` reads the body and
+//! answers; `allowed` and `rejected` decide a recorded Deployment by ten policies of ten rules
+//! with five patterns each. Memory is that of the process, client included: it must stay flat.
 
 #[path = "../tests/support/client.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]

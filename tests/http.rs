@@ -4,14 +4,14 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use caapc::serve::http::{Handler, Listener};
 use caapc::serve::limits::Limits;
 use caapc::serve::status::{self, Body};
-use caapc::serve::tls::Tls;
+use caapc::serve::tls::{Files, Tls};
 use caapc::serve::{body, selfsigned};
 use caapc::telemetry::metrics::{Connections, Metrics};
 use hyper::body::Incoming;
@@ -55,8 +55,18 @@ struct Server {
 }
 
 async fn start(name: &str, limits: Limits) -> Server {
+    start_with(name, limits, |_| None).await
+}
+
+/// The same; the function may write a client CA into the folder and name it.
+async fn start_with(
+    name: &str,
+    limits: Limits,
+    client_ca: impl Fn(&Path) -> Option<PathBuf>,
+) -> Server {
     let folder = std::env::temp_dir().join(format!("caapc-http-{}-{name}", std::process::id()));
     let (files, ca) = selfsigned::make(&folder, [127, 0, 0, 1].into()).expect("a certificate");
+    let files = Files { client_ca: client_ca(&folder), ..files };
     let tls = Arc::new(Tls::load(files).expect("a certificate"));
     let connections = Metrics::new().connections;
     let config = tls.server_config().expect("a configuration");
@@ -243,6 +253,56 @@ async fn a_new_certificate_counts_from_the_next_handshake_on() {
     let days = (server.tls.not_after() - now()) / 86_400;
     assert!(days > 300, "{days}");
     assert!(server.tls.valid_at(std::time::SystemTime::now()));
+}
+
+#[tokio::test]
+async fn a_client_authority_lets_only_its_own_in() {
+    // Another pair of authority and leaf stands for the API server's.
+    let own = std::env::temp_dir().join(format!("caapc-http-{}-client", std::process::id()));
+    let authority = issue_client(&own);
+    let named = authority.clone();
+    let server = start_with("client-ca", Limits::default(), move |_| Some(named.clone())).await;
+    // In TLS 1.3 a client learns that it is refused when it reads.
+    let refused = match connect(server.address, &server.ca).await {
+        Err(_) => true,
+        Ok(mut client) => client.post("/x", b"a").await.is_err(),
+    };
+    assert!(refused, "without a certificate");
+    let config = client::config_as(&server.ca, &own.join("client.crt"), &own.join("client.key"));
+    let mut known = client::connect_with(server.address, config).await.expect("TLS");
+    assert_eq!(known.post("/x", b"a").await.expect("an answer").code, 200);
+    let nothing = server.folder.join("nothing.crt");
+    std::fs::write(&nothing, "").expect("a write");
+    let files = Files {
+        cert: server.folder.join("tls.crt"),
+        key: server.folder.join("tls.key"),
+        client_ca: Some(nothing),
+    };
+    let error = Tls::load(files).and_then(|tls| tls.server_config().map(drop));
+    let error = error.expect_err("no authority in it").to_string();
+    assert!(error.contains("there is no certificate in this file"), "{error}");
+    let _ = std::fs::remove_dir_all(&own);
+}
+
+/// Writes `client.crt` and `client.key`, and returns the authority that signed them.
+fn issue_client(folder: &Path) -> PathBuf {
+    use rcgen::{
+        BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    };
+    std::fs::create_dir_all(folder).expect("a folder");
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = folder.join("client-ca.crt");
+    std::fs::write(&ca, params.self_signed(&key).expect("an authority").pem()).expect("a write");
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec!["api-server".to_owned()]).expect("a name");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let leaf = params.signed_by(&key, &issuer).expect("a certificate");
+    std::fs::write(folder.join("client.crt"), leaf.pem()).expect("a write");
+    std::fs::write(folder.join("client.key"), key.serialize_pem()).expect("a write");
+    ca
 }
 
 fn now() -> i64 {

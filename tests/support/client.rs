@@ -1,4 +1,5 @@
 //! A client for HTTP/1.1 that can misbehave: it writes what it is told.
+#![allow(dead_code, unreachable_pub, reason = "each test and bench uses a part")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -86,6 +87,23 @@ pub fn config(
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config
+}
+
+/// The same for a client that shows a certificate.
+pub fn config_as(ca: &Path, cert: &Path, key: &Path) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).expect("a CA file") {
+        roots.add(certificate.expect("a certificate")).expect("a usable certificate");
+    }
+    let chain = CertificateDer::pem_file_iter(cert).expect("a file");
+    let chain = chain.map(|certificate| certificate.expect("a certificate")).collect();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(key).expect("a key");
+    rustls::ClientConfig::builder_with_provider(caapc::serve::tls::provider())
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .expect("a pair")
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
