@@ -506,8 +506,16 @@ fn take_over_from_calico() {
     ] {
         assert!(report.contains(part), "{part}\n{report}");
     }
-    let said = caapc_ok(&cluster, &["install", "--adopt", "--apply", "--no-wait"]);
+    // No replica becomes ready here, so the webhook stays Calico's; a second run goes on.
+    let waited = ["install", "--adopt", "--apply", "--wait-seconds", "1"];
+    let said = caapc_fails(&cluster, &waited, 3);
     assert!(said.contains("2 objects will be replaced"), "{said}");
+    assert!(said.contains("only 0 of 2 replicas became ready within 1 s"), "{said}");
+    let theirs = ["get", "validatingwebhookconfiguration", names::ADMISSION_WEBHOOK, "-o", "json"];
+    assert!(!cluster.kubectl_ok(&theirs, "").contains("ephemeralcontainers"));
+    let said = caapc_ok(&cluster, &["install", "--adopt", "--apply", "--no-wait"]);
+    assert!(said.contains("1 objects will be replaced"), "{said}");
+    assert!(cluster.kubectl_ok(&theirs, "").contains("ephemeralcontainers"));
     adopted(&cluster, &pair);
     way_back(&cluster);
 }

@@ -110,6 +110,9 @@ Examples:
     caapc serve --kubeconfig ~/.kube/config --listen 192.0.2.7:8443 \\
       --certificate-secret tigera-image-assurance-admission-controller-certs";
 
+/// The most backups beside each other.
+const BACKUPS_MAX: u32 = 99;
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Output {
     Yaml,
@@ -359,17 +362,44 @@ fn back_up(args: &Args, steps: &[Step]) -> Result<(), Failure> {
     if old.is_empty() {
         return Ok(());
     }
-    let path = &args.backup;
-    let written = std::fs::File::create_new(path)
-        .and_then(|mut file| std::io::Write::write_all(&mut file, print::yaml(&old).as_bytes()));
-    written.map_err(|error| {
-        Failure::Environment(format!(
-            "{}: cannot write the backup: {error}; name another file with --backup",
-            path.display()
-        ))
-    })?;
-    say(&format!("{} objects will be replaced; as they were: {}", old.len(), path.display()));
-    Ok(())
+    let text = print::yaml(&old);
+    for number in 1..=BACKUPS_MAX {
+        let path = numbered(&args.backup, number);
+        let written = std::fs::File::create_new(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+        match written {
+            // An earlier run, which stopped halfway, replaced other objects.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(Failure::Environment(format!(
+                    "{}: cannot write the backup: {error}; name another file with --backup",
+                    path.display()
+                )));
+            }
+            Ok(()) => {
+                say(&format!(
+                    "{} objects will be replaced; as they were: {}",
+                    old.len(),
+                    path.display()
+                ));
+                return Ok(());
+            }
+        }
+    }
+    Err(Failure::Input(format!(
+        "{}: {BACKUPS_MAX} backups exist already; move them away",
+        args.backup.display()
+    )))
+}
+
+/// `backup.yaml`, then `backup-2.yaml` and so on.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let end = path.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!("{stem}-{number}{end}"))
 }
 
 /// Without what only this very object can have.
