@@ -13,10 +13,11 @@ use super::Snapshot;
 use super::fault::{Fault, Place, Problem};
 use super::image::{self, ContainerImage};
 use super::limits::EXPIRY_WARNING_SECS;
+use super::object::Object;
 use super::options::{
     ImagePath, MissingNamespace, Mode, OnUnknownKind, Options, OwnerSkip, UnchangedUpdates,
 };
-use super::review::{Object, Operation, Request};
+use super::review::{Operation, Request};
 use super::workload::{Workload, is_controller, is_garbage_collector};
 use crate::namespaces::{CALICO_NAME_LABEL, NAME_LABEL};
 use crate::reference::Reference;

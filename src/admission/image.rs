@@ -8,9 +8,10 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use super::fault::{Fault, Place, Problem};
+use super::fields::{Fields, enter_list, present, string};
 use super::json::{Cursor, Json, Kind};
 use super::limits::{IMAGE_BYTES_MAX, IMAGES_MAX, NAME_BYTES_MAX};
-use super::review::{Fields, Object, enter_list, present, string};
+use super::object::Object;
 use super::workload::Workload;
 
 /// The list of the pod spec that holds a container.

@@ -10,10 +10,12 @@
 
 pub mod decide;
 pub mod fault;
+mod fields;
 pub mod image;
 pub mod json;
 pub mod limits;
 pub mod message;
+pub mod object;
 pub mod options;
 pub mod respond;
 pub mod review;

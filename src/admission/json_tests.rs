@@ -1,0 +1,94 @@
+//! Properties of `json`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// serde_json judges; only its own recursion limit is set aside.
+#[track_caller]
+fn agrees(text: &str) {
+    let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text);
+    assert_eq!(check(text).is_ok(), theirs.is_ok(), "{text:?}: {theirs:?}");
+}
+
+#[test]
+fn accepts_and_refuses_what_serde_json_does() {
+    let cases = "| |null|nul|true|truex|false|0|-0|-|01|1.|1.5|1e5|1e|1E+3|1e+|.5|+1|\"a\"|\"a|\
+        \"\\u12\"|\"\\u12g4\"|\"\\ud800\"|\"\\x\"|\"\u{1}\"|\"tab\there\"|\"0123456789\\\"\"|\
+        []|[|]|[1,]|[1 2]|[,]|{}|{|}|{\"a\"}|{\"a\":}|{\"a\":1,}|{a:1}|{\"a\":1 \"b\":2}|\
+        {\"a\":[{\"b\":{}}]}|[}|{]|[[[]]|null null|\u{feff}null|[1]x|\"é\u{7f}\"|\
+        {\"a\":1,\"a\":2}| \t\r\n[ 1 , 2 ] ";
+    for text in cases.split('|') {
+        agrees(text);
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert!(check(&nested(DEPTH_MAX)).is_ok());
+    let error = check(&nested(DEPTH_MAX + 1)).unwrap_err();
+    assert_eq!(error.at, DEPTH_MAX);
+    assert_eq!(error.expected, format!("at most {DEPTH_MAX} levels of nesting"));
+    assert!(check(&"[".repeat(10_000_000)).is_err());
+}
+
+#[test]
+fn strings_are_borrowed_unless_escaped() {
+    let arena = Bump::new();
+    let resolve = |text: &'static str| Cursor::new(check(text).unwrap()).string().resolve(&arena);
+    assert_eq!(resolve(r#""plain é""#), "plain é");
+    assert_eq!(resolve(r#""\"\\\/\b\f\n\r\t""#), "\"\\/\u{8}\u{c}\n\r\t");
+    assert_eq!(resolve(r#""\u0041\u00e9\ud83d\ude00 \ud800x \udc00""#), "Aé😀 \u{fffd}x \u{fffd}");
+    assert_eq!(resolve(r#""\ud83d\u0041""#), "\u{fffd}A");
+}
+
+#[test]
+fn a_cursor_walks_and_skips() {
+    let arena = Bump::new();
+    let json =
+        check(r#" { "a" : [1, "x]", {"y":"}"}, null] , "b":true,"c":"t","d":-1.5e3 } "#).unwrap();
+    let mut cursor = Cursor::new(json);
+    assert_eq!(cursor.kind(), Kind::Object);
+    cursor.enter();
+    assert_eq!(cursor.key().unwrap().resolve(&arena), "a");
+    let list = cursor.skip();
+    assert_eq!(list.text(), r#"[1, "x]", {"y":"}"}, null]"#);
+    assert_eq!(cursor.key().unwrap().resolve(&arena), "b");
+    assert!(cursor.truth());
+    assert_eq!(cursor.key().unwrap().resolve(&arena), "c");
+    assert_eq!(cursor.string().resolve(&arena), "t");
+    assert_eq!(cursor.key().unwrap().resolve(&arena), "d");
+    assert_eq!(cursor.kind(), Kind::Number);
+    assert_eq!(cursor.skip().text(), "-1.5e3");
+    assert!(cursor.key().is_none());
+
+    let mut items = Cursor::new(list);
+    items.enter();
+    let mut kinds = Vec::new();
+    while items.item() {
+        kinds.push(items.kind());
+        items.skip();
+    }
+    assert_eq!(kinds, [Kind::Number, Kind::Text, Kind::Object, Kind::Null]);
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_serde_json_on_near_json(text in r#"[\[\]{}:,"\\ue0-9a-f.\-+ tn\x01é]{0,24}"#) {
+        agrees(&text);
+    }
+
+    #[test]
+    fn special_finds_the_first(bytes in proptest::collection::vec(any::<u8>(), 0..40), at in 0_usize..40) {
+        let plain = (at..bytes.len()).find(|&at| matches!(bytes[at], b'"' | b'\\' | 0..0x20));
+        prop_assert_eq!(special(&bytes, at), plain.unwrap_or(bytes.len().max(at)));
+    }
+
+    #[test]
+    fn every_string_survives_a_round_trip(text in any::<String>()) {
+        let arena = Bump::new();
+        let json = serde_json::to_string(&text).unwrap();
+        prop_assert_eq!(Cursor::new(check(&json).unwrap()).string().resolve(&arena), text);
+    }
+}
