@@ -22,6 +22,8 @@ mod policy_yaml;
 mod program;
 #[path = "../fuzz/checks/review.rs"]
 mod review;
+#[path = "../fuzz/checks/scan_report.rs"]
+mod scan_report;
 #[path = "../fuzz/checks/selector.rs"]
 mod selector;
 
@@ -29,7 +31,7 @@ mod selector;
 type Check = fn(&[u8]);
 
 /// Every target. INVARIANT (all replayed): a folder of seeds without a line here fails a test.
-const TARGETS: [(&str, Check); 9] = [
+const TARGETS: [(&str, Check); 10] = [
     ("listing", listing::check),
     ("pattern", pattern::check),
     ("matcher_bytes", matcher_bytes::check),
@@ -38,6 +40,7 @@ const TARGETS: [(&str, Check); 9] = [
     ("policy_yaml", policy_yaml::check),
     ("program", program::check),
     ("review", review::check),
+    ("scan_report", scan_report::check),
     ("selector", selector::check),
 ];
 

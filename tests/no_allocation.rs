@@ -196,4 +196,63 @@ fn a_request_over_stored_scans_allocates_nothing() {
     }
     assert!(told.contains("CVE-2026-1 9.8 in openssl, fixed in 3.0.15"), "{told}");
     assert!(told.contains("is allowed by an exception that expires at 2026-11-24T"), "{told}");
+#[test]
+fn looking_up_a_scan_allocates_nothing() {
+    use caapc::api::{
+        ExceptionScope, ImageScanSpec, Score, Vulnerability, VulnerabilityExceptionSpec,
+    };
+    use caapc::reference::Reference;
+    use caapc::scan::ScanStore;
+
+    let digest = |n: u8| format!("sha256:{}", format!("{n:02x}").repeat(32));
+    let mut store = ScanStore::new();
+    for n in 0..40_u8 {
+        let rows = (0..20).map(|row| Vulnerability {
+            id: format!("CVE-{row}"),
+            v3: Score::from_tenths(row * 5),
+            package: Some("openssl".to_owned()),
+            ..Vulnerability::default()
+        });
+        let spec = ImageScanSpec {
+            digest: Some(digest(n)),
+            index_digests: vec![digest(200 + n % 2)],
+            references: vec![format!("Quay.io/team/app:{}", n % 8)],
+            platform: ["linux/amd64", "linux/arm64"][usize::from(n % 2)].to_owned(),
+            scanned_at: Some(format!("2026-01-10T09:00:{n:02}Z")),
+            vulnerabilities: rows.collect(),
+            ..ImageScanSpec::default()
+        };
+        store.apply_scan(&n.to_string(), &spec).expect("a scan");
+    }
+    for (row, scope) in
+        [ExceptionScope::Any, ExceptionScope::Repo].iter().cycle().take(20).enumerate()
+    {
+        let scoped = *scope != ExceptionScope::Any;
+        let spec = VulnerabilityExceptionSpec {
+            vulnerability: format!("CVE-{row}"),
+            scope: *scope,
+            repository: scoped.then(|| "quay.io/team/app".to_owned()),
+            expires_at: Some(format!("2026-02-{:02}T00:00:00Z", row + 1)),
+            ..VulnerabilityExceptionSpec::default()
+        };
+        store.apply_exception(&row.to_string(), &spec).expect("an exception");
+    }
+    let shelf = store.snapshot();
+    let images = [
+        "QUAY.io/team/app:3".to_owned(),
+        format!("quay.io/team/app@{}", digest(7)),
+        format!("mirror.example/app:1@{}", digest(201)),
+        "never:scanned".to_owned(),
+    ];
+    let mut known = 0;
+    for image in &images {
+        let count = allocations(|| {
+            let reference = Reference::parse(image).expect("a reference");
+            known += usize::from(shelf.lookup(&reference, reviews::NOW).last_scan.is_some());
+            std::hint::black_box(shelf.worst(&reference, reviews::NOW).last());
+            std::hint::black_box(shelf.worsens(&reference, reviews::NOW));
+        });
+        assert_eq!(count, 0, "{image}");
+    }
+    assert_eq!(known, 3);
 }
