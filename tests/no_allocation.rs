@@ -196,6 +196,8 @@ fn a_request_over_stored_scans_allocates_nothing() {
     }
     assert!(told.contains("CVE-2026-1 9.8 in openssl, fixed in 3.0.15"), "{told}");
     assert!(told.contains("is allowed by an exception that expires at 2026-11-24T"), "{told}");
+}
+
 #[test]
 fn looking_up_a_scan_allocates_nothing() {
     use caapc::api::{
