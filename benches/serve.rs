@@ -8,7 +8,6 @@
 //! with five patterns each. Memory is that of the process, client included: it must stay flat.
 
 #[path = "../tests/support/client.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod client;
 
 use std::net::SocketAddr;

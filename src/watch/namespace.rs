@@ -1,7 +1,7 @@
 //! One namespace, asked for because a review came before the watch told of it.
 //!
 //! The answer is remembered for a few seconds only: the watch is what counts. At most
-//! [`FETCHES_MAX`] questions are under way. Start at [`Fetcher::fetch`].
+//! sixteen questions are under way. Start at [`Fetcher::fetch`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
