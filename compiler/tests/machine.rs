@@ -86,6 +86,7 @@ fn check_request(
             last_scan: image.last_scan,
         };
         let verdict = run::run(program, scratch, &image);
+        let steps = run::run_seen(program, scratch, &image, &mut |_, _, _| {});
         let walk = run::walk(program, walked, &facts, &image, &mut |_| {});
         let expected = oracle.decide(&facts, &image);
         let place = || {
@@ -95,6 +96,7 @@ fn check_request(
             )
         };
         assert_eq!(named(program, verdict), expected, "machine, {}", place());
+        assert_eq!(named(program, steps), expected, "machine step by step, {}", place());
         assert_eq!(named(program, walk), expected, "walk, {}", place());
         decided += usize::from(verdict != Verdict::Pass);
     }

@@ -159,19 +159,25 @@ impl Key {
     /// Clears the bits of the policies that a value of this key keeps from applying.
     fn rule_out(&self, value: u32, bits: &mut [u64]) {
         let found = self.values.binary_search_by_key(&value, |&(value, _, _)| value);
-        let mut differences = found.map_or(&[][..], |at| {
+        let differences = found.map_or(&[][..], |at| {
             let (_, start, end) = self.values[at];
             &self.differences[start as usize..end as usize]
         });
-        for (word, (bits, &other)) in bits.iter_mut().zip(&self.other).enumerate() {
-            match differences {
-                [(at, difference), rest @ ..] if *at as usize == word => {
-                    *bits &= other ^ difference;
-                    differences = rest;
-                }
-                _ => *bits &= other,
-            }
+        // PERF: between the few words that differ there is nothing to decide.
+        let mut from = 0;
+        for &(word, difference) in differences {
+            let word = word as usize;
+            clear(&mut bits[from..word], &self.other[from..word]);
+            bits[word] &= self.other[word] ^ difference;
+            from = word + 1;
         }
+        clear(&mut bits[from..], &self.other[from..]);
+    }
+}
+
+fn clear(bits: &mut [u64], kept: &[u64]) {
+    for (bits, kept) in bits.iter_mut().zip(kept) {
+        *bits &= kept;
     }
 }
 

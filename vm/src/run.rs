@@ -72,6 +72,8 @@ pub struct Scratch {
     marked: Vec<u64>,
     marked_canonical: Vec<u64>,
     left: Vec<u64>,
+    /// The `keep`s whose test did not hold.
+    dropping: Vec<usize>,
     /// The day for which `bound_days` holds, and the day of each bound.
     day: Option<i64>,
     bound_days: Vec<Option<i64>>,
@@ -119,6 +121,8 @@ impl Scratch {
         self.word_marks.resize(words.div_ceil(64), 0);
         self.words.clear();
         self.words.reserve(words);
+        self.dropping.clear();
+        self.dropping.reserve(derived.linked_end);
         self.day = None;
         self.bound_days.clear();
         self.bound_days.resize(program.draft.spans.len(), None);
@@ -309,60 +313,107 @@ fn label_test(program: &Program, scratch: &Scratch, facts: &RequestFacts<'_>, in
 }
 
 /// The verdict of one image of the selected request: all policies that apply, at once.
+///
+/// PERF: the rules that each step keeps are only combined at the end, in one pass over the words
+/// in which rules are active. [`run_seen`] takes the steps one by one and comes to the same.
 pub fn run(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) -> Verdict {
-    run_linked(program, scratch, image, &mut |_, _, _| {})
+    if !is_selected(program, scratch) {
+        return Verdict::Pass;
+    }
+    let derived = &program.derived;
+    scratch.dropping.clear();
+    let (mut by_path, mut by_status) = (false, false);
+    for (pc, inst) in program.draft.code[..derived.linked_end].iter().enumerate() {
+        match inst.op {
+            Op::Mark => mark(program, scratch, image),
+            Op::KeepPath => by_path = true,
+            Op::KeepStatus => by_status = true,
+            Op::First => break,
+            op => {
+                let test = op.kept().unwrap_or(op);
+                if !age_test(program, scratch, image, test, inst.a) {
+                    scratch.dropping.push(pc);
+                }
+            }
+        }
+    }
+    let both = canonical(image).is_some();
+    let status = &derived.status[image.status as usize];
+    for nth in 0..scratch.words.len() {
+        let word = scratch.words[nth] as usize;
+        let mut left = scratch.active[word];
+        if by_path {
+            left &= path_holds(program, scratch, word, both);
+        }
+        if by_status {
+            left &= status[word];
+        }
+        for &pc in &scratch.dropping {
+            if let Some(keep) = &derived.keeps[pc] {
+                left &= !keep.rules[word];
+            }
+        }
+        if left != 0
+            && let Some(verdict) = first_of(program, scratch, image, word, left)
+        {
+            return verdict;
+        }
+    }
+    Verdict::Pass
 }
 
-/// As [`run`]; `seen` is told each instruction of `linked`, how its test ended if it has one, and
-/// how many rules are left.
+/// Whether a request was selected with this program, and a policy applies to it.
+fn is_selected(program: &Program, scratch: &Scratch) -> bool {
+    scratch.program == program.derived.id && !scratch.words.is_empty()
+}
+
+/// As [`run`], step by step; `seen` is told each instruction of `linked`, how its test ended if
+/// it has one, and how many rules are left.
 pub fn run_seen(
     program: &Program,
     scratch: &mut Scratch,
     image: &ImageFacts<'_>,
     seen: &mut impl FnMut(u32, Option<bool>, u32),
 ) -> Verdict {
-    run_linked(program, scratch, image, &mut |pc, holds, scratch| {
-        let left = scratch.words.iter().map(|&word| scratch.left[word as usize].count_ones()).sum();
-        seen(pc as u32, holds, left);
-    })
-}
-
-fn run_linked(
-    program: &Program,
-    scratch: &mut Scratch,
-    image: &ImageFacts<'_>,
-    seen: &mut impl FnMut(usize, Option<bool>, &Scratch),
-) -> Verdict {
-    if scratch.program != program.derived.id || scratch.words.is_empty() {
-        // Nothing was selected, or nothing with this program: no policy applies.
+    if !is_selected(program, scratch) {
         return Verdict::Pass;
     }
     for &word in &scratch.words {
         scratch.left[word as usize] = scratch.active[word as usize];
     }
     let derived = &program.derived;
+    let both = canonical(image).is_some();
     for (pc, inst) in program.draft.code[..derived.linked_end].iter().enumerate() {
         let mut holds = None;
         match inst.op {
             Op::Mark => mark(program, scratch, image),
-            Op::KeepPath => keep_path(program, scratch, image),
-            Op::KeepStatus => keep(scratch, &derived.status[image.status as usize], false),
-            Op::First => {
-                seen(pc, None, scratch);
-                return first(program, scratch, image);
-            }
+            Op::KeepPath => keep(scratch, |scratch, word| path_holds(program, scratch, word, both)),
+            Op::KeepStatus => keep(scratch, |_, word| derived.status[image.status as usize][word]),
+            Op::First => {}
             op => {
                 let test = op.kept().unwrap_or(op);
                 let test = age_test(program, scratch, image, test, inst.a);
                 holds = Some(test);
                 if !test && let Some(rows) = &derived.keeps[pc] {
-                    keep(scratch, &rows.rules, true);
+                    keep(scratch, |_, word| !rows.rules[word]);
                 }
             }
         }
-        seen(pc, holds, scratch);
+        let left = scratch.words.iter().map(|&word| scratch.left[word as usize].count_ones()).sum();
+        seen(pc as u32, holds, left);
     }
-    Verdict::Pass
+    let words = scratch.words.iter().map(|&word| word as usize);
+    let mut decided =
+        words.filter_map(|word| first_of(program, scratch, image, word, scratch.left[word]));
+    decided.next().unwrap_or(Verdict::Pass)
+}
+
+/// Keeps the rules whose bits `rows` gives for each word.
+fn keep(scratch: &mut Scratch, rows: impl Fn(&Scratch, usize) -> u64) {
+    for nth in 0..scratch.words.len() {
+        let word = scratch.words[nth] as usize;
+        scratch.left[word] &= rows(scratch, word);
+    }
 }
 
 /// Both forms of the path, where policies ask for both and they differ.
@@ -386,49 +437,39 @@ fn mark(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) {
     }
 }
 
-/// With both forms, a `Reject` rule holds if either does and an `Allow` rule only if both do
-/// (spec: image-path, "String").
-fn keep_path(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) {
+/// The rules of a word whose path criterion holds. With both forms, a `Reject` rule holds if
+/// either does and an `Allow` rule only if both do (spec: image-path, "String").
+fn path_holds(program: &Program, scratch: &Scratch, word: usize, both: bool) -> u64 {
     let derived = &program.derived;
-    let both = canonical(image).is_some();
-    for &word in &scratch.words {
-        let word = word as usize;
-        let written = scratch.marked[word] ^ derived.flips[word];
-        let holds = if both {
-            let canonical = scratch.marked_canonical[word] ^ derived.flips[word];
-            (written & canonical) | (derived.rejects[word] & (written | canonical))
-        } else {
-            written
-        };
-        scratch.left[word] &= holds;
+    let written = scratch.marked[word] ^ derived.flips[word];
+    if !both {
+        return written;
     }
+    let canonical = scratch.marked_canonical[word] ^ derived.flips[word];
+    (written & canonical) | (derived.rejects[word] & (written | canonical))
 }
 
-/// Keeps the rules of `rows`, or all but them.
-fn keep(scratch: &mut Scratch, rows: &[u64], all_but: bool) {
-    let flip = if all_but { u64::MAX } else { 0 };
-    for &word in &scratch.words {
-        scratch.left[word as usize] &= rows[word as usize] ^ flip;
-    }
-}
-
-fn first(program: &Program, scratch: &Scratch, image: &ImageFacts<'_>) -> Verdict {
-    for &word in &scratch.words {
-        let mut left = scratch.left[word as usize];
-        while left != 0 {
-            let rule = word * 64 + left.trailing_zeros();
-            let row = &program.derived.rules[rule as usize];
-            match row.age {
-                Some((test, operand))
-                    if row.late && !age_test(program, scratch, image, test, operand) =>
-                {
-                    left &= left - 1;
-                }
-                _ => return Verdict::by(row.action, RuleId(rule)),
+/// The verdict of the first of the rules left in a word whose late age test holds.
+fn first_of(
+    program: &Program,
+    scratch: &Scratch,
+    image: &ImageFacts<'_>,
+    word: usize,
+    mut left: u64,
+) -> Option<Verdict> {
+    while left != 0 {
+        let rule = word as u32 * 64 + left.trailing_zeros();
+        let row = &program.derived.rules[rule as usize];
+        match row.age {
+            Some((test, operand))
+                if row.late && !age_test(program, scratch, image, test, operand) =>
+            {
+                left &= left - 1;
             }
+            _ => return Some(Verdict::by(row.action, RuleId(rule))),
         }
     }
-    Verdict::Pass
+    None
 }
 
 /// An image never scanned is older than every bound (spec: policy, "imageLastScan").
