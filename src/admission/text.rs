@@ -8,8 +8,11 @@ use caapc_vm::facts::Timestamp;
 /// Whether a character may reach a terminal: no control character (ESC, NUL, CR, C1 ...), no
 /// line or paragraph separator, nothing that turns the direction of writing.
 pub fn is_safe(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let turns = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    !c.is_control() && !turns && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Writes at most so many bytes; unsafe characters are dropped, and a cut is marked with `…`.

@@ -9,7 +9,7 @@ use std::io::BufRead;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::io::{Exit, Failure, Out};
+use super::io::{Exit, Failure, Out, tell};
 
 /// The longest line that is read, in bytes.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
@@ -72,7 +72,7 @@ fn answer_lines<Q: DeserializeOwned, A: Serialize>(
                 bad += 1;
                 let why = format!("line {lines}: {why}");
                 if bad <= BAD_LINES_NAMED_MAX {
-                    eprintln!("caapc: standard input, {why}");
+                    tell(format_args!("caapc: standard input, {why}"));
                 }
                 write_line(out, &BadLine { ok: false, err: why })?;
             }

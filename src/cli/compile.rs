@@ -8,7 +8,7 @@ use caapc_compiler::pattern;
 use caapc_vm::listing::{Options, counted, listing};
 use caapc_vm::program::Program;
 
-use super::io::{Exit, Failure, Out, shown, write_file};
+use super::io::{Exit, Failure, Out, shown, tell, write_file};
 use super::policies::{self, Policies};
 
 /// Compile policies and print the instructions they become.
@@ -48,7 +48,12 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     if let Some(path) = &args.output {
         let bytes = loaded.program.encode();
         write_file(path, &bytes)?;
-        eprintln!("{}: {} bytes, {}", path.display(), bytes.len(), summary(&loaded.program));
+        tell(format_args!(
+            "{}: {} bytes, {}",
+            path.display(),
+            bytes.len(),
+            summary(&loaded.program)
+        ));
     }
     if args.stats {
         return stats(&loaded.program, elapsed, out);

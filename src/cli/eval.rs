@@ -9,7 +9,7 @@ use caapc_vm::run::Scratch;
 use caapc_vm::trace::trace;
 use serde_json::json;
 
-use super::io::{Exit, Failure, Out, Output, colour_wanted, shown};
+use super::io::{Exit, Failure, Out, Output, colour_wanted, shown, tell, tell_part};
 use super::offline::Court;
 use super::offline::facts::{self, Facts, Labels};
 use super::offline::objects::{self, Item, Rest};
@@ -189,7 +189,7 @@ impl Printer<'_> {
         court.decide(item, |snapshot, answer| {
             for warning in answer.warnings.lines() {
                 if self.told.insert(warning.to_owned()) {
-                    eprintln!("caapc: warning: {}", shown(warning));
+                    tell(format_args!("caapc: warning: {}", shown(warning)));
                 }
             }
             let trace = self.trace.as_mut().map(|scratch| traces(scratch, snapshot, answer));
@@ -201,7 +201,7 @@ impl Printer<'_> {
                     self.out.line(&format!("{text}{}", trace.unwrap_or_default()))
                 }
                 Output::Json => {
-                    eprint!("{}", trace.unwrap_or_default());
+                    tell_part(format_args!("{}", trace.unwrap_or_default()));
                     let line = serde_json::to_string(&line);
                     self.out.line(&line.map_err(|error| Failure::Environment(error.to_string()))?)
                 }
@@ -231,10 +231,10 @@ impl Printer<'_> {
                 1 => "1 object creates no pods and is not decided".to_owned(),
                 _ => format!("{others} objects create no pods and are not decided"),
             };
-            eprintln!("caapc: {what}: {}", kinds.join(", "));
+            tell(format_args!("caapc: {what}: {}", kinds.join(", ")));
         }
         if rest.items == 0 {
-            eprintln!("caapc: no object to decide");
+            tell(format_args!("caapc: no object to decide"));
         }
         Ok(if self.rejected > 0 { Exit::Rejected } else { Exit::Fine })
     }

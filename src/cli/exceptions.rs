@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::cluster::{ClusterArgs, block_on};
-use super::io::{Exit, Failure, Out, Output, path_name, read_text, shown};
+use super::io::{Exit, Failure, Out, Output, path_name, read_text, shown, tell};
 use super::offline::facts::{clock, time};
 use super::offline::report::table;
 use super::scan::destination::{Destination, Put};
@@ -123,14 +123,16 @@ fn import(args: Import, out: &mut Out) -> Result<Exit, Failure> {
     for row in rows {
         if let Some(before) = all.insert(row.name, (row.line, row.spec)) {
             let (line, again) = (before.0, row.line);
-            eprintln!("{name}:{again}: the same vulnerability and scope as line {line}; it counts");
+            tell(format_args!(
+                "{name}:{again}: the same vulnerability and scope as line {line}; it counts"
+            ));
         }
     }
     let one = |(name, (_, spec)): (String, (u64, VulnerabilityExceptionSpec))| {
         VulnerabilityException::new(&name, spec)
     };
     let objects: Vec<VulnerabilityException> = all.into_iter().map(one).collect();
-    eprintln!("{name}: {read} rows, {} exceptions", objects.len());
+    tell(format_args!("{name}: {read} rows, {} exceptions", objects.len()));
     destination.put(objects, out)?;
     Ok(Exit::Fine)
 }
@@ -159,7 +161,9 @@ fn export(args: Export, out: &mut Out) -> Result<Exit, Failure> {
     };
     let lost = all.iter().filter(has_more).count();
     if lost > 0 {
-        eprintln!("caapc: {lost} exceptions have an owner or an expiry, which the CSV cannot say");
+        tell(format_args!(
+            "caapc: {lost} exceptions have an owner or an expiry, which the CSV cannot say"
+        ));
     }
     out.text(&csv::export(all.iter().map(|(_, spec)| spec)).map_err(Failure::Environment)?)?;
     Ok(Exit::Fine)

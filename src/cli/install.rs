@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::cluster::{ClusterArgs, block_on};
-use super::io::{Exit, Failure, Out, read_text, shown};
+use super::io::{Exit, Failure, Out, read_text, shown, tell};
 use crate::install::apply::{self, Act, Step, Way};
 use crate::install::cluster::{Cluster, NAMESPACES, label, place};
 use crate::install::options::{
@@ -422,9 +422,9 @@ pub(super) fn now_secs() -> i64 {
 
 /// Progress, beside the results.
 pub(super) fn say(line: &str) {
-    eprintln!("{}", shown(line));
+    tell(format_args!("{}", shown(line)));
 }
 
 pub(super) fn warn(line: &str) {
-    eprintln!("warning: {}", shown(line));
+    tell(format_args!("warning: {}", shown(line)));
 }

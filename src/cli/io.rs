@@ -6,6 +6,8 @@ use std::fmt;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 
+use crate::admission::text::is_safe;
+
 /// The largest file that is read, in bytes; policies, workloads and lists of them.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -47,11 +49,18 @@ pub enum Output {
 
 /// Text of a user as a terminal may see it: what would steer it or hide is escaped.
 pub fn shown(text: &str) -> String {
-    let steers =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    escaped(text, |_| false)
+}
+
+/// As [`shown`], for text of several lines.
+pub fn shown_lines(text: &str) -> String {
+    escaped(text, |character| matches!(character, '\n' | '\t'))
+}
+
+fn escaped(text: &str, kept: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if steers(character) {
+        if !is_safe(character) && !kept(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
@@ -97,6 +106,18 @@ impl Out {
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.inner.flush().map_err(write_failed)
     }
+}
+
+/// Says something beside the results, on standard error, as it is.
+///
+/// Nobody may be listening (`2>&1 | head -1`): that ends no command, nor changes its exit code.
+pub fn tell_part(text: fmt::Arguments<'_>) {
+    let _ = std::io::stderr().lock().write_fmt(text);
+}
+
+/// [`tell_part`] and a newline.
+pub fn tell(line: fmt::Arguments<'_>) {
+    tell_part(format_args!("{line}\n"));
 }
 
 fn write_failed(error: std::io::Error) -> Failure {

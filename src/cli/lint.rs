@@ -7,7 +7,7 @@ use caapc_compiler::diagnostic::{Code, Diagnostic, Style, codes};
 use serde_json::json;
 
 use super::files;
-use super::io::{Exit, Failure, Out, colour_wanted, path_name, read_text};
+use super::io::{Exit, Failure, Out, colour_wanted, path_name, read_text, tell};
 use super::sarif;
 
 /// Check policies: everything that is wrong with them, and what to write instead.
@@ -93,13 +93,13 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     }
     out.flush()?;
     for sentence in &found.unread {
-        eprintln!("caapc: {sentence}");
+        tell(format_args!("caapc: {sentence}"));
     }
     let summary = summary(&found);
     if found.errors > 0 || !found.unread.is_empty() {
         return Err(Failure::Input(summary));
     }
-    eprintln!("caapc: {summary}");
+    tell(format_args!("caapc: {summary}"));
     Ok(if deny_warnings && found.warnings > 0 { Exit::Rejected } else { Exit::Fine })
 }
 

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::io::{Exit, Failure, Out};
+use self::io::{Exit, Failure, Out, shown_lines, tell};
 
 /// Decides container images by ContainerAdmissionPolicy: compile, test, explain and enforce.
 #[derive(Debug, Parser)]
@@ -91,7 +91,7 @@ pub fn main(allocations: fn() -> u64) -> ExitCode {
         Ok(Exit::Fine) => ExitCode::SUCCESS,
         Ok(Exit::Rejected) => ExitCode::from(1),
         Err(failure) => {
-            eprintln!("{name}: {failure}");
+            tell(format_args!("{name}: {}", shown_lines(&failure.to_string())));
             ExitCode::from(match failure {
                 Failure::Input(_) => 2,
                 Failure::Environment(_) => 3,

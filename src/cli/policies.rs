@@ -15,7 +15,7 @@ use caapc_compiler::unit::Unit;
 use caapc_vm::program::{MAGIC, Program};
 
 use super::files::{self, Source};
-use super::io::{Failure, path_name, read_bytes, utf8};
+use super::io::{Failure, path_name, read_bytes, tell_part, utf8};
 
 /// The largest binary program that is read, in bytes.
 pub const PROGRAM_BYTES_MAX: u64 = 256 << 20;
@@ -83,7 +83,7 @@ pub fn read(sources: Vec<Source>) -> Result<Policies, Failure> {
         for diagnostic in reading.diagnostics {
             if diagnostic.is_error() {
                 errors += 1;
-                eprint!("{}", diagnostic.render(&source.text, style_of_stderr()));
+                tell_part(format_args!("{}", diagnostic.render(&source.text, style_of_stderr())));
             } else {
                 warnings.push(diagnostic);
             }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::cluster::{ClusterArgs, block_on};
-use crate::cli::io::{Failure, Out, path_name, write_file};
+use crate::cli::io::{Failure, Out, path_name, tell_part, write_file};
 use crate::install::cluster::chain;
 
 /// Who owns the fields of scans and exceptions in the cluster, whichever command writes them.
@@ -224,6 +224,6 @@ fn text<T: Serialize>(objects: &[T], form: Form) -> Result<String, Failure> {
 /// A count on standard error, if someone is looking and it takes long enough to look.
 fn progress(done: usize, of: usize) {
     if of >= 50 && (done.is_multiple_of(10) || done == of) && std::io::stderr().is_terminal() {
-        eprint!("\r{done} of {of}{}", if done == of { "\n" } else { "" });
+        tell_part(format_args!("\r{done} of {of}{}", if done == of { "\n" } else { "" }));
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use caapc_vm::facts::Timestamp;
 
 use crate::api::{Score, ThresholdBoundary};
-use crate::cli::io::{Failure, shown};
+use crate::cli::io::{Failure, shown, tell};
 use crate::scan::ScanShelf;
 use crate::scan::files::{self, Sources, ThresholdsGiven};
 
@@ -74,7 +74,7 @@ impl ScanFiles {
         })
         .map_err(|why| Failure::Input(shown(&why)))?;
         for note in notes {
-            eprintln!("caapc: {}", shown(&note));
+            tell(format_args!("caapc: {}", shown(&note)));
         }
         Ok(store)
     }

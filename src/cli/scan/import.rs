@@ -11,7 +11,7 @@ use caapc_vm::facts::Timestamp;
 use super::destination::{Destination, Put};
 use super::facts::{ScanFiles, Thresholds};
 use crate::api::{ImageAssuranceSettingsSpec, ImageScan, ImageScanSpec, StoredState};
-use crate::cli::io::{Exit, Failure, Out, path_name, shown};
+use crate::cli::io::{Exit, Failure, Out, path_name, shown, tell, tell_part};
 use crate::cli::offline::facts::{clock, time};
 use crate::scan::Settings;
 use crate::scan::report::{self, Reading, Report};
@@ -61,7 +61,7 @@ pub fn run(args: Args, thresholds: Thresholds, out: &mut Out) -> Result<Exit, Fa
     for path in &files {
         for report in read(path, &reading)? {
             if !quiet {
-                tell(path, &report, &settings);
+                describe(path, &report, &settings);
             }
             let name = report::object_name(&report.spec);
             let spec = match scans.get(&name) {
@@ -100,7 +100,7 @@ fn read(path: &Path, reading: &Reading<'_>) -> Result<Vec<Report>, Failure> {
     })
 }
 
-fn tell(path: &Path, report: &Report, settings: &Settings) {
+fn describe(path: &Path, report: &Report, settings: &Settings) {
     let Report { format, spec, notes } = report;
     let image = spec.references.first().or(spec.digest.as_ref()).map_or("", String::as_str);
     let said = match spec.state {
@@ -121,9 +121,9 @@ fn tell(path: &Path, report: &Report, settings: &Settings) {
         _ => format!("Unknown: {}", spec.reason.as_deref().unwrap_or("no complete result")),
     };
     let line = format!("{image} {}: {said}", spec.platform);
-    eprintln!("{} ({}): {}", shown(&path_name(path)), format.word(), shown(&line));
+    tell(format_args!("{} ({}): {}", shown(&path_name(path)), format.word(), shown(&line)));
     for note in notes {
-        eprintln!("{}: {}", shown(&path_name(path)), shown(note));
+        tell(format_args!("{}: {}", shown(&path_name(path)), shown(note)));
     }
 }
 
@@ -151,7 +151,7 @@ impl Read for Watched {
         {
             *told = Instant::now();
             let end = if read == 0 { "\n" } else { "" };
-            eprint!("\r{} of {} MiB{end}", self.read >> 20, self.bytes >> 20);
+            tell_part(format_args!("\r{} of {} MiB{end}", self.read >> 20, self.bytes >> 20));
         }
         Ok(read)
     }

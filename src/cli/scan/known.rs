@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::facts::{ScanFiles, Thresholds};
 use crate::api::{ImageAssuranceSettings, ImageScan, SETTINGS_NAME, VulnerabilityException};
 use crate::cli::cluster::{ClusterArgs, block_on};
-use crate::cli::io::{Failure, shown};
+use crate::cli::io::{Failure, shown, tell};
 use crate::install::cluster::chain;
 use crate::scan::ScanStore;
 
@@ -66,7 +66,11 @@ where
             let name = object.meta().name.as_deref().unwrap_or_default();
             if let Err(why) = take(name, object) {
                 let kind = T::kind(&());
-                eprintln!("caapc: {kind} `{}` does not count: {}", shown(name), shown(&why));
+                tell(format_args!(
+                    "caapc: {kind} `{}` does not count: {}",
+                    shown(name),
+                    shown(&why)
+                ));
             }
         }
         match page.metadata.continue_.filter(|next| !next.is_empty()) {
