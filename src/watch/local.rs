@@ -5,7 +5,7 @@
 //! within two. INVARIANT (last good stays): a file that breaks keeps what it last held; so does
 //! one that vanishes while it is being replaced, for no longer than a look. Start at [`run`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +32,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// Files of one kind.
 const FILES_MAX: usize = 10_000;
+
+/// Files and folders that are looked at for one kind, those that do not count among them.
+const ENTRIES_MAX: usize = 100_000;
 
 /// Bytes of one file.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -143,6 +146,8 @@ struct Files<T> {
     shelf: &'static str,
     known: BTreeMap<PathBuf, Known<T>>,
     looked: bool,
+    /// There were more than the limits allow.
+    over: bool,
 }
 
 struct Known<T> {
@@ -161,7 +166,7 @@ struct Stamp {
 
 impl<T: Clone> Files<T> {
     fn new(shelf: &'static str) -> Self {
-        Self { shelf, known: BTreeMap::new(), looked: false }
+        Self { shelf, known: BTreeMap::new(), looked: false, over: false }
     }
 
     /// Everything the files hold, if anything changed since the last look, or at the first one.
@@ -172,7 +177,14 @@ impl<T: Clone> Files<T> {
         read: impl Fn(&str, Text<'_>, &[T]) -> Read<T>,
     ) -> Option<Vec<T>> {
         let mut changed = !std::mem::replace(&mut self.looked, true);
-        let found = files(at);
+        let (found, over) = files(at);
+        if std::mem::replace(&mut self.over, over > 0) != (over > 0) && over > 0 {
+            metrics.malformed.get_or_create(&Shelf { shelf: self.shelf }).inc();
+            tracing::error!(
+                folder = %at.display(),
+                "more than {FILES_MAX} files, or {ENTRIES_MAX} entries, the limits: not all count"
+            );
+        }
         let before = self.known.len();
         self.known.retain(|path, known| {
             let missed = std::mem::replace(&mut known.missed, !found.contains_key(path));
@@ -205,25 +217,50 @@ impl<T: Clone> Files<T> {
     }
 }
 
-/// The files at a path: itself, or those below it that hold YAML or JSON.
-fn files(at: &Path) -> BTreeMap<PathBuf, Stamp> {
+/// The files at a path: itself, or those below it that hold YAML or JSON, and how many are over
+/// the limits.
+///
+/// A folder that links lead to again is walked once. What is neither file nor folder is passed
+/// over: reading a pipe would wait for a writer, and nothing would be reloaded any more.
+fn files(at: &Path) -> (BTreeMap<PathBuf, Stamp>, usize) {
     let mut found = BTreeMap::new();
+    let mut walked = HashSet::new();
+    let (mut entries_left, mut over) = (ENTRIES_MAX, 0);
     let mut folders = vec![at.to_owned()];
     while let Some(path) = folders.pop() {
         let Ok(meta) = std::fs::metadata(&path) else { continue };
         if meta.is_dir() {
+            let Ok(real) = std::fs::canonicalize(&path) else { continue };
+            if !walked.insert(real) {
+                continue;
+            }
             let Ok(entries) = std::fs::read_dir(&path) else { continue };
             // Hidden ones are an editor's, or a volume's behind its links.
             let shown = |path: &PathBuf| {
                 path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
             };
-            folders.extend(entries.flatten().map(|entry| entry.path()).filter(shown));
-        } else if found.len() < FILES_MAX && is_text(&path) {
+            let mut below: Vec<_> = entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(shown)
+                .take(entries_left + 1)
+                .collect();
+            if below.len() > entries_left {
+                over += 1;
+                below.truncate(entries_left);
+            }
+            entries_left -= below.len();
+            folders.extend(below);
+        } else if meta.is_file() && is_text(&path) {
+            if found.len() == FILES_MAX {
+                over += 1;
+                continue;
+            }
             let stamp = Stamp { modified: meta.modified().ok(), bytes: meta.len() };
             found.insert(path, stamp);
         }
     }
-    found
+    (found, over)
 }
 
 fn is_text(path: &Path) -> bool {
@@ -337,4 +374,33 @@ fn settings(bytes: &[u8]) -> Read<Loose> {
         }
     }
     Ok((found, Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn links_and_pipes_do_not_stop_a_look() {
+        let root = std::env::temp_dir().join(format!("caapc-local-{}", std::process::id()));
+        fs::create_dir_all(root.join("below")).expect("folder");
+        for name in ["a.yaml", "below/b.json", "below/readme.md", ".hidden.yaml"] {
+            fs::write(root.join(name), "").expect("file");
+        }
+        // Two links to the folder itself would be 2^40 paths, one for each way through them.
+        for name in ["one", "two", "below/up"] {
+            std::os::unix::fs::symlink(&root, root.join(name)).expect("link");
+        }
+        std::os::unix::fs::symlink("self.yaml", root.join("self.yaml")).expect("link");
+        let pipe = std::process::Command::new("mkfifo").arg(root.join("pipe.yaml")).status();
+        assert!(pipe.expect("mkfifo").success());
+
+        let (found, over) = files(&root);
+        let names: Vec<_> = found.keys().filter_map(|path| path.file_name()).collect();
+        assert_eq!((names, over), (vec!["a.yaml".as_ref(), "b.json".as_ref()], 0));
+        fs::remove_dir_all(root).expect("clean");
+    }
 }
