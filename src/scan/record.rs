@@ -48,6 +48,8 @@ pub(super) struct Key {
 
 /// How many rules for missing scores there are; arrays have one place for each.
 pub(super) const RULES: usize = 4;
+/// References and digests of one scan, as the three lists of the schema allow together.
+const NAMES_MAX: usize = 3 * 64;
 const ALL_RULES: [MissingScore; RULES] =
     [MissingScore::Ignore, MissingScore::V4, MissingScore::V2, MissingScore::Severity];
 const _: () = assert!(MissingScore::Severity as usize == RULES - 1);
@@ -248,6 +250,10 @@ fn read_keys(
     at: At,
     share: &mut impl FnMut(&str) -> Arc<str>,
 ) -> Result<Box<[Key]>, String> {
+    let count = spec.references.len() + spec.index_digests.len() + spec.earlier.len();
+    if count > NAMES_MAX {
+        return Err(format!("spec: {count} references and digests, the limit is {NAMES_MAX}"));
+    }
     let mut keys: Vec<Key> = Vec::with_capacity(1 + spec.references.len());
     let mut add =
         |text: &str, seen: At, index: bool| match keys.iter_mut().find(|key| &*key.text == text) {

@@ -13,6 +13,8 @@ use crate::api::{ExceptionScope, VulnerabilityExceptionSpec};
 pub const COLUMNS: [&str; 6] = ["CVE", "Registry", "Repository", "Tags", "Justification", "Scope"];
 /// How many rows are read.
 const ROWS_MAX: usize = 1_000_000;
+/// How much of a cell a sentence shows, in characters.
+const CELL_SHOWN: usize = 80;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,12 +90,23 @@ fn read_scope(text: Option<&str>) -> Result<ExceptionScope, String> {
     let text = text.unwrap_or_default();
     all.into_iter()
         .find(|scope| scope.word().eq_ignore_ascii_case(text))
-        .ok_or_else(|| format!("scope `{text}` is none of `any`, `repo`, `image`"))
+        .ok_or_else(|| format!("scope `{}` is none of `any`, `repo`, `image`", head(text)))
+}
+
+/// As much of a cell as a sentence can bear.
+fn head(cell: &str) -> String {
+    let mut head: String = cell.chars().take(CELL_SHOWN).collect();
+    if head.len() < cell.len() {
+        head.push('…');
+    }
+    head
 }
 
 fn read_tags(text: &str) -> Result<Vec<String>, String> {
-    serde_json::from_str(text)
-        .map_err(|_| format!(r#"tags `{text}` are not a JSON list; write ["v1.2.3","v2.3.4"]"#))
+    serde_json::from_str(text).map_err(|_| {
+        let text = head(text);
+        format!(r#"tags `{text}` are not a JSON list; write ["v1.2.3","v2.3.4"]"#)
+    })
 }
 
 /// Writes exceptions as CSV. What the original has no column for, owner and expiry, is lost.
@@ -186,5 +199,7 @@ CVE-2022-3,quay.io,tigera/node,\"[\"\"v1.2.3\"\",\"\"v2.3.4\"\"]\",,image,
         assert!(wrong("CVE,Scope\n,any\n").starts_with("2: the column CVE"));
         assert!(wrong("CVE,Scope,Repository,Tags\nC-1,image,a,v1\n").starts_with("2: tags `v1`"));
         assert!(wrong("CVE,Scope\nC-1,any\nC-2,repo\n").starts_with("3: spec.repository: missing"));
+        let long = wrong(&format!("CVE,Scope,Repository,Tags\nC-1,image,a,{}\n", "[".repeat(9999)));
+        assert!(long.starts_with("2: tags `[[[") && long.len() < 200, "{long}");
     }
 }

@@ -15,6 +15,7 @@ mod rows;
 mod stored;
 mod trivy;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{BufReader, Read};
 
@@ -406,14 +407,14 @@ impl Names {
     fn put(self, spec: &mut ImageScanSpec) {
         let Self { primary, tags, manifest, pulled, not_an_image } = self;
         let mut repository = None;
-        let mut digests: Vec<String> = Vec::new();
+        let (mut references, mut digests) = (Vec::new(), Vec::new());
         let primary = primary.filter(|_| not_an_image.is_none());
         for name in primary.iter().chain(&tags) {
             let Ok(reference) = Reference::parse(name) else { continue };
             repository.get_or_insert_with(|| reference.canonical_repository());
             match reference.digest() {
                 Some(digest) => digests.push(digest.to_owned()),
-                None => push_new(&mut spec.references, reference.canonical()),
+                None => references.push(reference.canonical()),
             }
         }
         let mut elsewhere = Vec::new();
@@ -427,18 +428,18 @@ impl Names {
         }
         let mut all = manifest.into_iter().filter(|digest| is_digest(digest)).collect::<Vec<_>>();
         all.extend(digests.into_iter().chain(elsewhere));
-        let mut unique = Vec::new();
-        all.into_iter().for_each(|digest| push_new(&mut unique, digest));
-        let mut unique = unique.into_iter();
-        spec.digest = unique.next();
-        spec.index_digests = unique.collect();
+        let mut digests = each_once(all).into_iter();
+        spec.digest = digests.next();
+        spec.index_digests = digests.collect();
+        spec.references = each_once(references);
     }
 }
 
-fn push_new(all: &mut Vec<String>, one: String) {
-    if !all.contains(&one) {
-        all.push(one);
-    }
+/// The texts in their order, without those that came before.
+fn each_once(mut all: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    all.retain(|one| seen.insert(one.clone()));
+    all
 }
 
 impl Platform {

@@ -1,0 +1,99 @@
+//! Input that is meant to hurt, given to the real binary: nobody listens on standard error, names
+//! that would steer a terminal, lists without end. Each answer is one sentence and the exit code
+//! that is documented, in little time.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const POLICY: &str = "apiVersion: containersecurity.tigera.io/v1beta1
+kind: ContainerAdmissionPolicy
+metadata: {name: nothing}
+spec: {rules: [{action: Reject}]}
+";
+const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: unlisted}, \
+                   spec: {containers: [{name: web, image: nginx}]}}\n";
+
+fn caapc(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caapc"));
+    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("caapc-bad-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&path).expect("folder");
+    path
+}
+
+fn file(folder: &str, name: &str, text: &str) -> String {
+    let path = self::folder(folder).join(name);
+    std::fs::write(&path, text).expect("file");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+#[track_caller]
+fn refused(done: &Output, sentence: &str) {
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(error.contains(sentence), "{error}");
+    assert_eq!(done.status.code(), Some(2), "{error}");
+}
+
+/// `caapc ... 2>&1 | head -1`: the reader goes away, and the exit code still says what was found.
+#[test]
+fn nobody_listening_on_standard_error_changes_no_exit_code() {
+    let (policy, pod) = (file("pipe", "policy.yaml", POLICY), file("pipe", "pod.yaml", POD));
+    let commands: [(&[&str], i32); 3] = [
+        (&["lint", "/no/such/file"], 2),
+        (&["lint", &policy], 0),
+        (&["eval", "-p", &policy, "-f", &pod], 1),
+    ];
+    for (args, code) in commands {
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        let status = caapc(args).stdout(Stdio::null()).stderr(writer).status().expect("caapc");
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+    std::fs::remove_dir_all(folder("pipe")).expect("clean");
+}
+
+#[test]
+fn names_of_files_do_not_steer_the_terminal() {
+    for args in [&["lint"][..], &["compile"], &["test"], &["exceptions", "import"]] {
+        let mut args = args.to_vec();
+        args.push("/no\u{1b}[31m\r\u{202e}\u{200f}such");
+        let done = caapc(&args).output().expect("caapc");
+        refused(&done, "/no\\u{1b}[31m\\r\\u{202e}\\u{200f}such");
+    }
+}
+
+#[test]
+fn many_names_of_an_image_take_little_time() {
+    let mut tags = String::new();
+    for n in 0..100_000 {
+        let _ = write!(tags, "\"a/b:{n}\",");
+    }
+    let tags = tags.trim_end_matches(',');
+
+    let report = format!(
+        r#"{{"SchemaVersion":2,"CreatedAt":"2026-01-01T00:00:00Z","ArtifactName":"a/b:1",
+        "Metadata":{{"RepoTags":[{tags}]}},"Results":[{{"Class":"os-pkgs"}}]}}"#
+    );
+    let report = file("names", "trivy.json", &report);
+    let start = Instant::now();
+    let done = caapc(&["scan", "import", &report]).output().expect("caapc");
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && error.contains("100000 names; kept the first 64"), "{error}");
+
+    let scan = format!(
+        r#"{{"apiVersion":"caapc.dev/v1alpha1","kind":"ImageScan","metadata":{{"name":"x"}},
+        "spec":{{"references":[{tags}],"platform":"linux/amd64",
+        "scannedAt":"2026-01-01T00:00:00Z","state":"Scanned"}}}}"#
+    );
+    let scan = file("names", "scan.json", &scan);
+    let done = caapc(&["scan", "show", "a/b:1", "--scans", &scan]).output().expect("caapc");
+    refused(&done, "100000 references and digests, the limit is 192");
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    std::fs::remove_dir_all(folder("names")).expect("clean");
+}
