@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
@@ -71,12 +71,12 @@ pub async fn read(
 /// Refuses what does not say that it is JSON.
 ///
 /// # Errors
-/// `415`.
+/// `415`, also if the body is compressed.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
     let given = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let media = given.map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default());
     if media.is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
-        return Ok(());
+        return require_plain(headers);
     }
     let given = given.map_or("no content type".to_owned(), |value| {
         format!("`{}`", status::clean(&String::from_utf8_lossy(value)))
@@ -85,6 +85,21 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         &format!("an AdmissionReview must be sent as application/json, not {given}"),
     ))
+}
+
+/// Nothing is unpacked here, so that a small body stays a small body.
+fn require_plain(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match headers.get(CONTENT_ENCODING).filter(|value| !plain(value)) {
+        None => Ok(()),
+        Some(value) => Err(refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            &format!(
+                "an AdmissionReview must be sent as it is, not with the content encoding `{}`",
+                status::clean(&String::from_utf8_lossy(value.as_bytes()))
+            ),
+        )),
+    }
 }
 
 fn too_large(bytes_max: usize) -> Box<Response<Body>> {
@@ -97,4 +112,23 @@ fn too_large(bytes_max: usize) -> Box<Response<Body>> {
 
 fn refused(code: StatusCode, message: &str) -> Box<Response<Body>> {
     Box::new(status::failure(code, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_as_it_is_is_taken() {
+        let code = |media: &'static str, encoding: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+            headers.extend(encoding.map(|name| (CONTENT_ENCODING, HeaderValue::from_static(name))));
+            require_json(&headers).err().map(|answer| answer.status().as_u16())
+        };
+        assert_eq!(code("application/json; charset=utf-8", None), None);
+        assert_eq!(code("application/json", Some("identity")), None);
+        assert_eq!(code("application/json", Some("gzip")), Some(415));
+        assert_eq!(code("application/jsonx", None), Some(415));
+    }
 }
