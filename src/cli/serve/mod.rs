@@ -83,7 +83,7 @@ Examples:
   What is not ready yet:
     curl 'http://127.0.0.1:9443/readyz?verbose'
 
-Each option can be set in the environment as well: --mode-label is CAAPC_MODE_LABEL.";
+An option whose help names a CAAPC_ variable can be set in the environment as well.";
 
 /// Ports and certificates.
 #[derive(Debug, clap::Args)]
