@@ -258,3 +258,88 @@ fn looking_up_a_scan_allocates_nothing() {
     }
     assert_eq!(known, 3);
 }
+
+/// The texts of a suite's golden cases, by path; `name` is a file of a case that is a folder.
+fn golden(folder: &str, name: Option<&str>) -> Vec<(String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder);
+    let mut all: Vec<(String, String)> = std::fs::read_dir(folder)
+        .expect("a folder of cases")
+        .filter_map(|entry| {
+            let mut path = entry.expect("a case").path();
+            path.extend(name);
+            let text = std::fs::read_to_string(&path).ok()?;
+            Some((path.display().to_string(), text))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// Every golden program, asked about what makes its tests go both ways.
+#[test]
+fn no_golden_program_allocates_while_it_runs() {
+    use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
+    use caapc_vm::run::{self, Scratch};
+
+    let mut programs = Vec::new();
+    for (path, text) in golden("asm", None) {
+        let text = text.split("--- facts ---").next().unwrap_or_default();
+        programs.extend(caapc_compiler::assemble(text).ok().map(|program| (path, program)));
+    }
+    let policies = golden("compile", None);
+    for (path, text) in policies.into_iter().chain(golden("decide", Some("policies.yaml"))) {
+        programs.push((path, reviews::snapshot(&text, &[], &[]).policies.program().clone()));
+    }
+    assert!(programs.len() > 60, "{} programs", programs.len());
+    let label_sets: [&[(&str, &str)]; 3] = [
+        &[],
+        &[("a", ""), ("b", "1"), ("c", "2"), ("d", "xx"), ("e", "xy"), ("f", "azb"), ("x", "")],
+        &[("tier", "web"), ("team", "risk"), ("app", "web"), ("env", "prod"), ("a", "1")],
+    ];
+    let paths = ["nginx:1.27", "gcr.io/company/production-repository/app:1", "é/日本:latest", ""];
+    let now = Timestamp::from_secs(1_769_853_600);
+    let mut scratch = Scratch::new();
+    for (name, program) in &programs {
+        scratch.prepare(program);
+        for labels in label_sets {
+            for namespace_labels in label_sets {
+                let facts = RequestFacts { labels, namespace_labels, now, skew_secs: 300 };
+                let count = allocations(|| {
+                    run::select(program, &mut scratch, &facts);
+                    for path in paths {
+                        for status in ScanStatus::ALL {
+                            for age in [None, Some(0), Some(400_000), Some(200_000_000)] {
+                                let last_scan = age.map(|age| now.plus_secs(-age));
+                                let canonical = Some("docker.io/library/nginx:1.27");
+                                let image = ImageFacts { path, canonical, status, last_scan };
+                                std::hint::black_box(run::run(program, &mut scratch, &image));
+                            }
+                        }
+                    }
+                });
+                assert_eq!(count, 0, "{name}");
+            }
+        }
+    }
+}
+
+/// Every golden review, under its own policies.
+#[test]
+fn no_golden_review_allocates() {
+    let options = Options::default();
+    let reviews_of = golden("decide", Some("review.json"));
+    assert!(reviews_of.len() > 60, "{} reviews", reviews_of.len());
+    for (path, body) in reviews_of {
+        let policies = path.replace("review.json", "policies.yaml");
+        let policies = std::fs::read_to_string(policies).unwrap_or_default();
+        let snapshot = reviews::snapshot(&policies, &[("demo", &[])], &[]);
+        let mut worker = Worker::new();
+        for _ in 0..2 {
+            answer(&mut worker, &snapshot, &options, reviews::NOW, body.as_bytes());
+        }
+        let count = allocations(|| {
+            answer(&mut worker, &snapshot, &options, reviews::NOW, body.as_bytes());
+        });
+        assert_eq!(count, 0, "{path}");
+    }
+}
