@@ -208,7 +208,7 @@ mod tests {
         assert!(sentence(&["-".into(), "-".into()]).contains("given twice"));
         let large = fs::File::create(root.join("large.yaml")).expect("file");
         large.set_len(TOTAL_BYTES_MAX + 1).expect("a file with a hole");
-        assert!(sentence(&[root.clone()]).contains("more than 512 MiB"));
+        assert!(sentence(std::slice::from_ref(&root)).contains("more than 512 MiB"));
         fs::remove_file(root.join("large.yaml")).expect("clean");
         let mut deep = root.clone();
         (0..40).for_each(|_| deep.push("d"));
