@@ -44,6 +44,9 @@ type Name = [u8; 16];
 /// Fewer words than this are never looked through.
 const WORDS_CHECKED_MIN: usize = 1 << 17;
 
+/// How many keys wait at most before they are worked out.
+const DIRTY_MAX: usize = 4096;
+
 impl Default for ScanStore {
     fn default() -> Self {
         Self::new()
@@ -96,6 +99,10 @@ impl ScanStore {
         }
         let standing = Standing::of(&record, &self.exceptions).map(Arc::new);
         self.index.set_slot(slot, Some(Slot { record: Arc::new(record), standing }));
+        // PERF: while 100,000 are loaded, what waits to be worked out must not outgrow them.
+        if self.dirty.len() > DIRTY_MAX {
+            self.resolve();
+        }
         Ok(())
     }
 
@@ -207,8 +214,15 @@ impl ScanStore {
     pub fn snapshot(&mut self) -> ScanShelf {
         self.tidy_words();
         self.settle_exceptions();
-        let dirty = neighbourhood(&self.index, std::mem::take(&mut self.dirty));
-        for key in dirty {
+        self.resolve();
+        self.index.words = self.words.list().clone();
+        self.index.exceptions = self.exceptions.by_id().clone();
+        ScanShelf::new(self.index.clone(), self.settings)
+    }
+
+    /// Works out who answers for the keys that wait for it.
+    fn resolve(&mut self) {
+        for key in neighbourhood(&self.index, std::mem::take(&mut self.dirty)) {
             let Some(node) = self.index.find(&key) else { continue };
             if node.listed.is_empty() {
                 self.index.remove(&key);
@@ -217,9 +231,6 @@ impl ScanStore {
                 self.index.node_mut(&key).answer = answer;
             }
         }
-        self.index.words = self.words.list().clone();
-        self.index.exceptions = self.exceptions.by_id().clone();
-        ScanShelf::new(self.index.clone(), self.settings)
     }
 
     /// Works out anew what exceptions make of the records that they are about.
