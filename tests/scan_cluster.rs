@@ -54,7 +54,8 @@ fn scans_live_in_a_cluster() {
 fn rules_refuse(cluster: &Cluster) {
     let object = |kind: &str, name: &str, spec: &str| {
         format!(
-            "{{apiVersion: caapc.dev/v1alpha1, kind: {kind}, metadata: {{name: {name}}}, \
+            // kubectl takes what begins with a brace for JSON.
+            "# YAML\n{{apiVersion: caapc.dev/v1alpha1, kind: {kind}, metadata: {{name: {name}}}, \
              spec: {spec}}}"
         )
     };
@@ -88,7 +89,7 @@ fn rules_refuse(cluster: &Cluster) {
     refused(cluster, &object(kind, "default", "{failThreshold: 5, warnThreshold: 5.1}"), above);
     cluster.kubectl_ok(&["apply", "-f", "-"], &object(kind, "default", "{failThreshold: 9.9}"));
 
-    let policy = "{apiVersion: containersecurity.tigera.io/v1beta1, \
+    let policy = "# YAML\n{apiVersion: containersecurity.tigera.io/v1beta1, \
         kind: ContainerAdmissionPolicy, metadata: {name: p}, spec: {order: 1.5, rules: [{action: \
         Allow, imageScanStatsu: {operator: IsOneOf}, imageLastScan: {operator: gt, \
         time: '2022-01-02T0:00:00Z'}}]}}";
