@@ -98,6 +98,8 @@ pub fn load(sources: &Sources<'_>) -> Result<(ScanStore, Vec<String>), String> {
         }
         Ok(())
     })?;
+    // Files are read in no order.
+    notes.sort_unstable();
     Ok((store, notes))
 }
 

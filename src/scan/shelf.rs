@@ -296,23 +296,25 @@ impl ScanShelf {
         now: Timestamp,
     ) -> Option<(ScanFact, &'s Slot)> {
         let latest = At::nearest(now.plus_secs(i64::from(self.settings.skew_secs)));
-        let mut worst: Option<(ScanFact, &Slot)> = None;
+        let mut worst: Option<(ScanFact, Peak, &Slot)> = None;
         let newest = platforms(candidates).flat_map(|platform| newest(platform, latest));
         for slot in newest.filter_map(|one| self.index.slot(one.slot)) {
             let peak = self.peak(slot, asked, now);
             let fact = self.fact(slot.record.at, peak, slot.record.state);
             worst = Some(match worst {
-                None => (fact, slot),
-                Some((before, at)) => {
-                    let worse = badness(fact) > badness(before);
-                    let (mut kept, at) = if worse { (fact, slot) } else { (before, at) };
+                None => (fact, peak, slot),
+                Some((before, highest, at)) => {
+                    // Of those that are equally bad the highest score is the one to tell of.
+                    let worse = (badness(fact), peak) > (badness(before), highest);
+                    let (mut kept, peak, at) =
+                        if worse { (fact, peak, slot) } else { (before, highest, at) };
                     // Never scanned, which is `None`, is the oldest of all.
                     kept.last_scan = fact.last_scan.min(before.last_scan);
-                    (kept, at)
+                    (kept, peak, at)
                 }
             });
         }
-        worst
+        worst.map(|(fact, _, slot)| (fact, slot))
     }
 
     fn peak(&self, slot: &Slot, asked: Asked<'_>, now: Timestamp) -> Peak {

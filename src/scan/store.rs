@@ -215,13 +215,13 @@ impl ScanStore {
         self.tidy_words();
         self.settle_exceptions();
         self.resolve();
-        self.index.words = self.words.list().clone();
         self.index.exceptions = self.exceptions.by_id().clone();
         ScanShelf::new(self.index.clone(), self.settings)
     }
 
     /// Works out who answers for the keys that wait for it.
     fn resolve(&mut self) {
+        self.index.words = self.words.list().clone();
         for key in neighbourhood(&self.index, std::mem::take(&mut self.dirty)) {
             let Some(node) = self.index.find(&key) else { continue };
             if node.listed.is_empty() {
