@@ -58,8 +58,12 @@ fn candidates(index: &Index, edges: BTreeMap<SlotId, At>) -> Box<[Candidate]> {
             Some(Candidate { platform: record.platform, edge, at: record.at, slot, pending })
         })
         .collect();
-    // INVARIANT (candidates in order).
-    all.sort_by(|a, b| (a.platform, b.edge, b.at, a.slot).cmp(&(b.platform, a.edge, a.at, b.slot)));
+    // INVARIANT (candidates in order). By the platforms' names, so that the order in which scans
+    // arrive, which numbers the words, does not show.
+    let platform = |one: &Candidate| index.words.text(one.platform);
+    all.sort_by(|a, b| {
+        (platform(a), b.edge, b.at, a.slot).cmp(&(platform(b), a.edge, a.at, b.slot))
+    });
     all.into()
 }
 
