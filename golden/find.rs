@@ -12,6 +12,7 @@ const BESIDE: [&str; 10] = [
     "accept.rs",
     "find.rs",
     "run.rs",
+    "service.rs",
     "suite.rs",
     "suites",
     "corpora",

@@ -94,7 +94,7 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string grows");
         assert_eq!(histogram.count(), 6);
         for line in [
-            "t_bucket{le=\"1e-5\"} 2",
+            "t_bucket{le=\"0.00001\"} 2",
             "t_bucket{le=\"0.0001\"} 4",
             "t_bucket{le=\"+Inf\"} 6",
             "t_count 6",
