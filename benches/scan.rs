@@ -68,7 +68,7 @@ fn scan(n: usize, rows: usize, dice: &mut Dice) -> ImageScanSpec {
     ImageScanSpec {
         digest: Some(digest(n)),
         // Every fifth was pulled by an index; most scanners say one digest.
-        index_digests: (n % 5 == 0).then(|| digest(n + (1 << 40))).into_iter().collect(),
+        index_digests: n.is_multiple_of(5).then(|| digest(n + (1 << 40))).into_iter().collect(),
         references: vec![name(n)],
         platform: "linux/amd64".to_owned(),
         scanned_at: Some("2026-01-10T09:00:00Z".to_owned()),

@@ -403,6 +403,7 @@ mod binary {
         let (folder, args) = arrange("reports", &server);
         let binary = start(with_files(&folder, &args)).await;
         eventually("it leads", || binary.get("/metrics").1.contains("caapc_leader 1")).await;
+        eventually("ready", || binary.get("/readyz").0 == 200).await;
         let image = "registry.example.com/shop/web:1";
         assert!(!allowed(&binary, &folder, "a", image).await);
         server.serve(REPORTS);

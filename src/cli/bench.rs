@@ -1,6 +1,6 @@
 //! `caapc bench`: how fast a user's own policies decide a user's own workloads.
 //!
-//! It measures what the webhook runs, by the same doors; nothing is simulated. Start at [`run`].
+//! It measures what the webhook runs, by the same doors; nothing is simulated. Start at [`run()`].
 
 use std::hint::black_box;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! From the meaning of patterns to the tables of a [`Matcher`].
+//! From the meaning of patterns to the tables of a [`Matcher`](caapc_vm::matcher::Matcher).
 //!
 //! A pattern is first given a [`Shape`], on its own, once; shapes are kept with the policy they
 //! come from. Linking puts the shapes of all policies into one [`Builder`]. Start at [`shape`].
