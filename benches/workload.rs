@@ -37,6 +37,43 @@ pub const NAMESPACE_LABELS: [(&str, &str); 3] = [
     ("apply-container-policies", "true"),
 ];
 
+/// The labels of a workload, made at run time.
+pub type Labels = Vec<(&'static str, &'static str)>;
+
+/// How many label sets take turns: more than a memo of label sets can be expected to hold.
+pub const VARIANTS: usize = 1_024;
+
+/// Label sets of which no two are the same, with the verdicts of [`LABELS`]: another
+/// `pod-template-hash`, which no selector mentions, and another `release`, of which selectors ask
+/// only whether it is there.
+pub fn fresh_labels() -> Vec<Labels> {
+    (0..VARIANTS).map(|nth| vary(nth, &[])).collect()
+}
+
+/// The same, and each set has two more labels, `legacy-A` and `legacy-B`, which selections of W1000
+/// ask for: no two sets look the same to them either. Only policies that do not apply are asked.
+pub fn telling_labels() -> Vec<Labels> {
+    let keys: Vec<&'static str> = (100..1_000)
+        .filter(|&policy| policy % 3 == 0 && !applies(policy, 1_000))
+        .map(|policy| &*format!("legacy-{policy}").leak())
+        .collect();
+    let key = |nth: usize| keys[nth % keys.len()];
+    (0..VARIANTS).map(|nth| vary(nth, &[key(nth), key(nth + 1 + nth / keys.len())])).collect()
+}
+
+fn vary(nth: usize, more: &[&'static str]) -> Labels {
+    let mut labels = LABELS.to_vec();
+    for (key, value) in &mut labels {
+        match *key {
+            "release" => *value = format!("r{nth}").leak(),
+            "pod-template-hash" => *value = format!("{:010x}", nth * 0x9e37_79b9).leak(),
+            _ => {}
+        }
+    }
+    labels.extend(more.iter().map(|key| (*key, "yes")));
+    labels
+}
+
 /// How a rule relates to the images.
 #[derive(Clone, Copy, PartialEq)]
 enum Role {

@@ -1,0 +1,83 @@
+//! The table of what was measured against what must be, and what is aimed at.
+
+use serde_json::{Value, json};
+
+/// A figure: `measured` is what is bounded, `ours` and `other` are what it was made from.
+pub(crate) struct Row {
+    /// Which promise it answers.
+    pub(crate) row: u8,
+    pub(crate) what: String,
+    pub(crate) detail: String,
+    pub(crate) measured: f64,
+    pub(crate) must: f64,
+    pub(crate) aim: f64,
+}
+
+#[derive(Default)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+}
+
+impl Table {
+    pub(crate) fn ratio(
+        &mut self,
+        row: u8,
+        what: &str,
+        (ours, other): (f64, f64),
+        (must, aim): (f64, f64),
+    ) {
+        let detail = format!("{} / {}", nanos(ours), nanos(other));
+        self.rows.push(Row {
+            row,
+            what: what.to_owned(),
+            detail,
+            measured: ours / other,
+            must,
+            aim,
+        });
+    }
+
+    pub(crate) fn figure(
+        &mut self,
+        row: u8,
+        what: &str,
+        measured: f64,
+        detail: String,
+        (must, aim): (f64, f64),
+    ) {
+        self.rows.push(Row { row, what: what.to_owned(), detail, measured, must, aim });
+    }
+
+    pub(crate) fn print(&mut self) {
+        self.rows.sort_by_key(|row| row.row);
+        println!(
+            "\n{:>3} {:<62} {:>24} {:>9} {:>9} {:>9}",
+            "row", "what", "", "measured", "must", "aim"
+        );
+        for Row { row, what, detail, measured, must, aim } in &self.rows {
+            let mark = match *measured {
+                measured if measured <= *aim => "aim",
+                measured if measured <= *must => "must",
+                _ => "MISSED",
+            };
+            println!("{row:>3} {what:<62} {detail:>24} {measured:>9.4} {must:>9} {aim:>9}  {mark}");
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let rows = self.rows.iter().map(|Row { row, what, detail, measured, must, aim }| {
+            let measured = (measured * 1e5).round() / 1e5;
+            json!({"row": row, "what": what, "detail": detail, "measured": measured, "must": must, "aim": aim})
+        });
+        rows.collect()
+    }
+}
+
+/// `783 ns`, `42.2 us`, `1.40 ms`.
+pub(crate) fn nanos(nanos: f64) -> String {
+    match nanos {
+        nanos if nanos < 1e4 => format!("{nanos:.0} ns"),
+        nanos if nanos < 1e7 => format!("{:.1} us", nanos / 1e3),
+        nanos => format!("{:.1} ms", nanos / 1e6),
+    }
+}
