@@ -7,42 +7,12 @@ use std::hint::black_box;
 
 use caapc_compiler::check::{Limits, read};
 use caapc_compiler::set::{OnInvalid, Set};
-use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
+use caapc_vm::facts::{ImageFacts, ScanStatus, Timestamp};
 use caapc_vm::program::Program;
 use caapc_vm::run::{self, Scratch, Verdict};
 use regex::{Regex, RegexSet};
 
-use crate::workload::{self, Labels};
-
-/// A request with these labels.
-pub fn request<'a>(labels: &'a [(&'a str, &'a str)]) -> RequestFacts<'a> {
-    RequestFacts {
-        labels,
-        namespace_labels: &workload::NAMESPACE_LABELS,
-        now: Timestamp::from_secs(workload::NOW_SECS),
-        skew_secs: 300,
-    }
-}
-
-/// An image of the workload, whose scan said `Warn`.
-pub fn image(path: &str) -> ImageFacts<'_> {
-    ImageFacts {
-        path,
-        canonical: None,
-        status: ScanStatus::Warn,
-        last_scan: Some(Timestamp::from_secs(workload::SCANNED_SECS)),
-    }
-}
-
-/// The policies of a workload; W1 is the sample.
-pub fn texts(policies: usize) -> Vec<String> {
-    if policies == 1 { vec![workload::SAMPLE.to_owned()] } else { workload::policies(policies) }
-}
-
-/// The images of a request of a workload.
-pub fn images(policies: usize) -> &'static [&'static str] {
-    if policies == 1 { &[workload::SAMPLE_IMAGE] } else { &workload::IMAGES }
-}
+use crate::workload::{self, Labels, image, images, request};
 
 /// A set with these policies.
 pub fn set(texts: &[String]) -> Set {
@@ -68,7 +38,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(policies: usize) -> Self {
-        let program = set(&texts(policies)).link().expect("the workload fits");
+        let program = set(&workload::texts(policies)).link().expect("the workload fits");
         let mut machine =
             Self { policies, program, scratch: Scratch::new(), images: images(policies) };
         for labels in [workload::fresh_labels(), workload::telling_labels()].into_iter().flatten() {

@@ -6,6 +6,8 @@
 //! Included by every benchmark with `#[path]`, so that all measure the same work.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each benchmark uses a part of it")]
 
+use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
+
 /// 2026-01-15T12:00:00Z.
 pub const NOW_SECS: i64 = 1_768_478_400;
 /// The images were scanned five days before.
@@ -193,3 +195,33 @@ spec:
   - action: Reject
 ";
 pub const SAMPLE_IMAGE: &str = "gcr.io/company/production-repository/checkout/api:v1.2.33";
+
+/// A request with these labels.
+pub fn request<'a>(labels: &'a [(&'a str, &'a str)]) -> RequestFacts<'a> {
+    RequestFacts {
+        labels,
+        namespace_labels: &NAMESPACE_LABELS,
+        now: Timestamp::from_secs(NOW_SECS),
+        skew_secs: 300,
+    }
+}
+
+/// An image of the workload, whose scan said `Warn`.
+pub fn image(path: &str) -> ImageFacts<'_> {
+    ImageFacts {
+        path,
+        canonical: None,
+        status: ScanStatus::Warn,
+        last_scan: Some(Timestamp::from_secs(SCANNED_SECS)),
+    }
+}
+
+/// The policies of a workload; W1 is the sample.
+pub fn texts(count: usize) -> Vec<String> {
+    if count == 1 { vec![SAMPLE.to_owned()] } else { policies(count) }
+}
+
+/// The images of a request of a workload.
+pub fn images(count: usize) -> &'static [&'static str] {
+    if count == 1 { &[SAMPLE_IMAGE] } else { &IMAGES }
+}
