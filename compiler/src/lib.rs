@@ -24,13 +24,11 @@ pub mod yaml;
 use caapc_vm::program::Program;
 
 /// Compiles one policy to its unit: the entry on the control road for a policy that changed.
-///
-/// # Errors
-/// Every pattern that is too large to run.
-pub fn compile(entry: &policy::Entry) -> Result<unit::Unit, Vec<lower::Oversize>> {
+/// What cannot run was refused where it was read.
+pub fn compile(entry: &policy::Entry) -> unit::Unit {
     match entry {
         policy::Entry::Policy(policy) => lower::lower(policy),
-        policy::Entry::Broken(broken) => Ok(lower::lower_broken(broken)),
+        policy::Entry::Broken(broken) => lower::lower_broken(broken),
     }
 }
 

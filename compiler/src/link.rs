@@ -17,6 +17,7 @@ use caapc_vm::verify::{self, KEEPS_MAX};
 use caapc_vm::wire::Fault;
 
 use crate::automata::{Builder, TailCache, TooBig};
+use crate::policy::PathPattern;
 use crate::unit::{Age, Unit, UnitRule};
 
 /// Why units do not make a program.
@@ -154,10 +155,10 @@ impl<'u> Link<'u> {
             + usize::from(age.is_some());
         let next = (self.draft.code.len() + tests + 1) as u32;
         if let Some(path) = path {
-            let mut texts = Vec::with_capacity(path.patterns.len());
-            for (text, shape) in &path.patterns {
+            let mut texts = Vec::new();
+            for PathPattern { text, shape } in path.values.iter() {
                 texts.push(self.text(text));
-                self.matcher.add(shape, self.rules);
+                self.matcher.add(&shape, self.rules);
             }
             let a = self.draft.paths.push(&texts);
             self.push(Inst { op: Op::PathMatch, sense: path.none_of, a, b: 0, to: next });

@@ -9,40 +9,17 @@ use bumpalo::collections::Vec as BumpVec;
 use caapc_vm::isa::{Inst, Op};
 use smallvec::SmallVec;
 
-use crate::automata::{self, TooBig};
 use crate::policy::{AgeCriterion, Bound, Broken, Comparison, Membership, Policy, Rule};
 use crate::selector::{Node, Selector};
 use crate::unit::{Age, Path, Unit, UnitRule};
 
-/// A pattern of a policy that is too large to run (spec: image-path, "Limits").
-#[derive(Clone, Debug)]
-pub struct Oversize {
-    /// The rule it stands in.
-    pub rule: usize,
-    /// Its place in the values.
-    pub value: usize,
-    /// By how much.
-    pub why: TooBig,
-}
-
 /// Lowers a policy.
-///
-/// # Errors
-/// Every pattern whose automaton would be over the limit.
-pub fn lower(policy: &Policy) -> Result<Unit, Vec<Oversize>> {
-    let mut faults = Vec::new();
-    let mut rules = Vec::with_capacity(policy.rules.len());
-    for (number, rule) in policy.rules.iter().enumerate() {
-        rules.push(lower_rule(number, rule, &mut faults));
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+pub fn lower(policy: &Policy) -> Unit {
     let mut unit =
         Unit::new(&policy.name, policy.order, &policy.selector, &policy.namespace_selector);
-    unit.rules = rules;
+    unit.rules = policy.rules.iter().map(lower_rule).collect();
     lower_select(&mut unit, Some(&policy.selector), Some(&policy.namespace_selector));
-    Ok(unit)
+    unit
 }
 
 /// A policy that does not compile rejects what its valid selectors match, before any other is
@@ -65,17 +42,11 @@ pub fn lower_broken(broken: &Broken) -> Unit {
     unit
 }
 
-fn lower_rule(number: usize, rule: &Rule, faults: &mut Vec<Oversize>) -> UnitRule {
+fn lower_rule(rule: &Rule) -> UnitRule {
     let Rule { action, image_path, image_scan_status, image_last_scan } = rule;
-    let path = image_path.as_ref().map(|path| {
-        let mut patterns = Vec::with_capacity(path.values.len());
-        for (value, pattern) in path.values.iter().enumerate() {
-            match automata::shape(&pattern.hir, &automata::Limits::default()) {
-                Ok(shape) => patterns.push((pattern.text.as_str().into(), shape)),
-                Err(why) => faults.push(Oversize { rule: number, value, why }),
-            }
-        }
-        Path { none_of: path.operator == Membership::IsNoneOf, patterns }
+    let path = image_path.as_ref().map(|path| Path {
+        none_of: path.operator == Membership::IsNoneOf,
+        values: path.values.clone(),
     });
     let status = image_scan_status
         .as_ref()

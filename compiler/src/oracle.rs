@@ -12,6 +12,7 @@ use caapc_vm::time::Span;
 use chrono::{DateTime, Datelike, Days, NaiveDate, Timelike};
 
 use crate::link::compare_order;
+use crate::pattern::parse;
 use crate::pattern::plain::Plain;
 use crate::policy::{AgeCriterion, Bound, Comparison, Entry, Membership, Rule};
 use crate::selector::Selector;
@@ -54,10 +55,9 @@ impl<'p> Oracle<'p> {
             };
             let mut patterns = Vec::new();
             for rule in rules {
-                let values = rule.image_path.iter().flat_map(|path| &path.values);
-                let plain: Result<Vec<Plain>, _> =
-                    values.map(|value| Plain::new(&value.hir)).collect();
-                patterns.push(plain.map_err(|error| error.to_string())?);
+                let values = rule.image_path.iter().flat_map(|path| path.values.iter());
+                let plain: Result<Vec<Plain>, _> = values.map(|value| plain(value.text)).collect();
+                patterns.push(plain?);
             }
             ready.push((entry, patterns));
         }
@@ -179,4 +179,9 @@ fn go_add_date(now: Timestamp, span: Span) -> Option<Timestamp> {
     }
     let bound = day.and_hms_opt(time.hour(), time.minute(), time.second())?.and_utc();
     Some(Timestamp { secs: bound.timestamp(), nanos: now.nanos })
+}
+
+fn plain(pattern: &str) -> Result<Plain, String> {
+    let hir = parse(pattern).map_err(|error| error.to_string())?;
+    Plain::new(&hir).map_err(|error| error.to_string())
 }

@@ -2,11 +2,14 @@
 //!
 //! Plain data; every field follows the contract (spec: policy, "Object"). Start at [`Policy`].
 
+use std::sync::Arc;
+
 use caapc_vm::facts::{ScanStatus, Timestamp};
 use caapc_vm::program::Action;
 use caapc_vm::time::Span;
 
-use crate::hir::Hir;
+use crate::automata::Shape;
+use crate::automata::code::{Reader, put_bytes};
 use crate::selector::Selector;
 
 /// A policy that compiles.
@@ -54,16 +57,54 @@ pub struct PathCriterion {
     /// `operator`.
     pub operator: Membership,
     /// `values`.
-    pub values: Vec<PathPattern>,
+    pub values: Patterns,
+}
+
+/// The regular expressions of one `imagePath`: the text of each and how it is searched, in one
+/// block of memory that a policy and its unit share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patterns {
+    code: Arc<[u8]>,
 }
 
 /// One regular expression of an `imagePath`.
-#[derive(Clone, Debug)]
-pub struct PathPattern {
+#[derive(Clone, Copy, Debug)]
+pub struct PathPattern<'p> {
     /// As it was written.
-    pub text: String,
-    /// What it means.
-    pub hir: Hir,
+    pub text: &'p str,
+    /// How it is searched.
+    pub shape: Shape<&'p [u8]>,
+}
+
+impl Patterns {
+    /// Gathers patterns.
+    pub fn new<'p>(patterns: impl IntoIterator<Item = PathPattern<'p>>) -> Self {
+        let mut code = Vec::new();
+        for PathPattern { text, shape } in patterns {
+            put_bytes(&mut code, text.as_bytes());
+            put_bytes(&mut code, shape.code());
+        }
+        Self { code: code.into() }
+    }
+
+    /// The patterns in the order of the list.
+    pub fn iter(&self) -> impl Iterator<Item = PathPattern<'_>> {
+        let mut rest = Reader { rest: &self.code };
+        std::iter::from_fn(move || {
+            if rest.rest.is_empty() {
+                return None;
+            }
+            let (text, code) = (rest.bytes(), rest.bytes());
+            // Only `new` makes such a block, so the text is one.
+            let text = std::str::from_utf8(text).unwrap_or_default();
+            Some(PathPattern { text, shape: Shape::from_code(code) })
+        })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.code.is_empty()
+    }
 }
 
 /// `imageScanStatus`.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use caapc_vm::program::Program;
 
 use crate::link::{LinkError, Linker};
-use crate::lower::Oversize;
-use crate::policy::{Broken, Entry};
+use crate::lower::{lower, lower_broken};
+use crate::policy::Entry;
 use crate::unit::Unit;
 
 /// What becomes of a policy that never compiled.
@@ -60,17 +60,13 @@ impl Set {
 
     /// Takes a new version of a policy and says which version is in force from now on.
     pub fn apply(&mut self, entry: &Entry) -> InForce {
-        let compiled = crate::compile(entry);
         let versions = self.policies.entry(entry.name().to_owned()).or_default();
-        match (entry, compiled) {
-            (Entry::Policy(_), Ok(unit)) => {
-                *versions = Versions { good: Some(Arc::new(unit)), broken: None };
+        match entry {
+            Entry::Policy(policy) => {
+                *versions = Versions { good: Some(Arc::new(lower(policy))), broken: None };
                 return InForce::This;
             }
-            (Entry::Broken(_), Ok(unit)) => versions.broken = Some(Arc::new(unit)),
-            (_, Err(oversize)) => {
-                versions.broken = broken_by(entry, &oversize).map(Arc::new);
-            }
+            Entry::Broken(broken) => versions.broken = Some(Arc::new(lower_broken(broken))),
         }
         if versions.good.is_some() { InForce::Last } else { InForce::None }
     }
@@ -78,9 +74,9 @@ impl Set {
     /// Takes an earlier version that compiled, if nothing newer did: after a restart, from where
     /// it was kept.
     pub fn remember(&mut self, entry: &Entry) {
-        if let (Entry::Policy(_), Ok(unit)) = (entry, crate::compile(entry)) {
-            let versions = self.policies.entry(entry.name().to_owned()).or_default();
-            versions.good.get_or_insert_with(|| Arc::new(unit));
+        if let Entry::Policy(policy) = entry {
+            let versions = self.policies.entry(policy.name.clone()).or_default();
+            versions.good.get_or_insert_with(|| Arc::new(lower(policy)));
         }
     }
 
@@ -123,20 +119,4 @@ impl Set {
         let rejecting = versions.broken.clone().filter(|_| self.on_invalid == OnInvalid::Deny);
         versions.good.clone().or(rejecting)
     }
-}
-
-/// A policy whose patterns are too large does not compile either; its selectors are still valid.
-fn broken_by(entry: &Entry, oversize: &[Oversize]) -> Option<Unit> {
-    let Entry::Policy(policy) = entry else { return None };
-    let fault = oversize.first().map(|Oversize { rule, value, why }| {
-        format!("spec.rules[{rule}].imagePath.values[{value}]: {why}")
-    })?;
-    Some(crate::lower::lower_broken(&Broken {
-        name: policy.name.clone(),
-        order: policy.order,
-        selector: Some(policy.selector.clone()),
-        namespace_selector: Some(policy.namespace_selector.clone()),
-        fault,
-        source: policy.source.clone(),
-    }))
 }

@@ -10,7 +10,7 @@ use caapc_vm::isa::{Inst, Op};
 use caapc_vm::program::Action;
 use caapc_vm::time::Span;
 
-use crate::automata::Shape;
+use crate::policy::Patterns;
 use crate::selector::Selector;
 
 /// One compiled policy.
@@ -49,7 +49,7 @@ impl UnitRule {
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) none_of: bool,
-    pub(crate) patterns: Vec<(Box<str>, Shape)>,
+    pub(crate) values: Patterns,
 }
 
 /// The age test of a rule.

@@ -98,15 +98,8 @@ pub fn read(sources: Vec<Source>) -> Result<Policies, Failure> {
         let names: Vec<&str> = sources.iter().take(3).map(|source| source.name.as_str()).collect();
         return Err(Failure::Input(format!("no ContainerAdmissionPolicy in {}", names.join(", "))));
     }
-    let units = entries.iter().map(unit).collect::<Result<_, _>>()?;
+    let units = entries.iter().map(|entry| Arc::new(compile(entry))).collect();
     Ok(Policies { sources, entries, units, warnings })
-}
-
-fn unit(entry: &Entry) -> Result<Arc<Unit>, Failure> {
-    compile(entry).map(Arc::new).map_err(|oversize| {
-        let why = oversize.first().map(|oversize| oversize.why.to_string()).unwrap_or_default();
-        Failure::Input(format!("{}: policy `{}`: {why}", entry.source(), entry.name()))
-    })
 }
 
 /// Colours on standard error: a terminal, and `NO_COLOR` unset or empty.

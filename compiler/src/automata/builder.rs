@@ -82,7 +82,7 @@ impl Builder {
     }
 
     /// A match of the pattern sets `hit`. A hit may have any number of patterns.
-    pub fn add(&mut self, shape: &Shape, hit: u32) {
+    pub fn add(&mut self, shape: &Shape<impl AsRef<[u8]>>, hit: u32) {
         for part in shape.parts() {
             match part {
                 Part::Always => self.always.push(hit),

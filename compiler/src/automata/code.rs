@@ -17,7 +17,7 @@ pub(super) fn put(code: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Appends bytes with their length before them.
-pub(super) fn put_bytes(code: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(code: &mut Vec<u8>, bytes: &[u8]) {
     put(code, bytes.len());
     code.extend_from_slice(bytes);
 }
@@ -82,8 +82,8 @@ pub(super) fn literal(code: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Reads what the functions above wrote.
-pub(super) struct Reader<'c> {
-    pub(super) rest: &'c [u8],
+pub(crate) struct Reader<'c> {
+    pub(crate) rest: &'c [u8],
 }
 
 impl<'c> Reader<'c> {
@@ -105,7 +105,7 @@ impl<'c> Reader<'c> {
         }
     }
 
-    pub(super) fn bytes(&mut self) -> &'c [u8] {
+    pub(crate) fn bytes(&mut self) -> &'c [u8] {
         let len = self.number().min(self.rest.len());
         let (bytes, rest) = self.rest.split_at(len);
         self.rest = rest;

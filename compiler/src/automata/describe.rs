@@ -14,7 +14,7 @@ use super::shape::{Gate, Part, Shape};
 /// The most literals that are named one by one.
 const NAMED_MAX: usize = 4;
 
-impl Shape {
+impl<C: AsRef<[u8]>> Shape<C> {
     /// One line, such as ``head `gcr` + dfa 12 states 4 classes 96 bytes``. In literals `.` is
     /// any scalar but a newline, a dot is `\.`.
     ///

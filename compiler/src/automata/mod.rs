@@ -6,7 +6,7 @@
 mod alphabet;
 mod builder;
 mod cache;
-mod code;
+pub(crate) mod code;
 mod describe;
 mod determinise;
 mod hash;

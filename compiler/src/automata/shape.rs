@@ -5,16 +5,18 @@
 //! part means is exact over symbols; if the pattern tells scalars apart that share a symbol,
 //! [`Part::Foreign`] searches texts that have them once more. Start at [`Shape::of`].
 
+use std::rc::Rc;
+
 use super::alphabet::{Symbols, is_sensitive};
 use super::code::{self, Reader, put, put_bytes};
 use super::items::{Item, Texts, cross, items, len_min, pack, texts};
 use crate::hir::{Hir, Look};
 use caapc_vm::matcher::trie::ANY;
 
-/// How a pattern is searched. Small, and the same wherever the pattern is used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
-    code: Box<[u8]>,
+/// How a pattern is searched, as a run of bytes: its own, or borrowed from where it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape<C = Box<[u8]>> {
+    code: C,
 }
 
 /// One way for a pattern to match; it matches if one of its parts does. Literals are over
@@ -82,15 +84,44 @@ impl Shape {
         }
         Self { code: draft.code.into() }
     }
+}
 
+impl<'c> Shape<&'c [u8]> {
+    /// A shape from where its [`Shape::code`] is kept.
+    pub(crate) fn from_code(code: &'c [u8]) -> Self {
+        Self { code }
+    }
+}
+
+impl<C: AsRef<[u8]>> Shape<C> {
     pub(super) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let mut reader = Reader { rest: &self.code };
+        let mut reader = Reader { rest: self.code() };
         std::iter::from_fn(move || (!reader.rest.is_empty()).then(|| part(&mut reader)))
+    }
+
+    /// Whether every text matches.
+    pub fn is_always(&self) -> bool {
+        self.parts().any(|part| part == Part::Always)
+    }
+
+    /// The bytes that say it.
+    pub(crate) fn code(&self) -> &[u8] {
+        self.code.as_ref()
+    }
+
+    /// The same, cheap to clone.
+    pub(crate) fn shared(&self) -> Shape<Rc<[u8]>> {
+        Shape { code: self.code().into() }
+    }
+
+    /// The same, borrowed.
+    pub fn borrowed(&self) -> Shape<&[u8]> {
+        Shape { code: self.code() }
     }
 
     /// How many bytes it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.code.len()
+        size_of::<Self>() + self.code().len()
     }
 }
 

@@ -12,10 +12,11 @@ mod rule;
 mod spec;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use crate::automata;
+use crate::automata::{self, Shape};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::hir::Hir;
+use crate::pattern::lint::{PatternLint, lint};
 use crate::pattern::{self, PatternError};
 use crate::policy::{Broken, Entry};
 use crate::selector::{self, Selector, SelectorError};
@@ -140,7 +141,17 @@ pub struct Reader {
     names: HashMap<String, String>,
     /// PERF: most policies of a set share their selectors and patterns.
     selectors: HashMap<Box<str>, Result<Selector, SelectorError>>,
-    patterns: HashMap<Box<str>, Result<Hir, PatternFault>>,
+    patterns: HashMap<Box<str>, Result<PatternRead, PatternFault>>,
+}
+
+/// So many selectors are remembered, and so many patterns: what is written again stands near.
+const REMEMBERED_MAX: usize = 1 << 10;
+
+/// What is kept of a pattern.
+#[derive(Clone)]
+pub(crate) struct PatternRead {
+    pub(crate) shape: Shape<Rc<[u8]>>,
+    pub(crate) lints: Rc<[PatternLint]>,
 }
 
 /// Why a pattern cannot be used.
@@ -181,21 +192,31 @@ impl Reader {
             return known.clone();
         }
         let parsed = selector::parse(text);
+        if self.selectors.len() == REMEMBERED_MAX {
+            self.selectors.clear();
+        }
         self.selectors.insert(text.into(), parsed.clone());
         parsed
     }
 
-    pub(crate) fn pattern(&mut self, text: &str) -> Result<Hir, PatternFault> {
+    pub(crate) fn pattern(&mut self, text: &str) -> Result<PatternRead, PatternFault> {
         if let Some(known) = self.patterns.get(text) {
             return known.clone();
         }
-        let parsed = pattern::parse(text).map_err(PatternFault::Go).and_then(|hir| {
-            let shape = automata::shape(&hir, &automata::Limits::default());
-            shape.map(|_| hir).map_err(|why| PatternFault::Automaton(why.to_string()))
-        });
-        self.patterns.insert(text.into(), parsed.clone());
-        parsed
+        let found = read_pattern(text);
+        if self.patterns.len() == REMEMBERED_MAX {
+            self.patterns.clear();
+        }
+        self.patterns.insert(text.into(), found.clone());
+        found
     }
+}
+
+fn read_pattern(text: &str) -> Result<PatternRead, PatternFault> {
+    let hir = pattern::parse(text).map_err(PatternFault::Go)?;
+    let shape = automata::shape(&hir, &automata::Limits::default())
+        .map_err(|why| PatternFault::Automaton(why.to_string()))?;
+    Ok(PatternRead { shape: shape.shared(), lints: lint(text, &hir).into() })
 }
 
 fn text_fault(fault: &Fault, report: &mut Report<'_>) {

@@ -6,12 +6,13 @@ use caapc_vm::time::Span as CalendarSpan;
 
 use super::fields::{Fields, list, string, wrong_type};
 use super::report::{Path, Report};
-use super::{PatternFault, Reader};
+use super::{PatternFault, PatternRead, Reader};
 use crate::diagnostic::{Code, codes, escape, one_of, quote};
 use crate::lint::{RulePlaces, in_quotes};
 use crate::pattern::ErrorKind;
 use crate::policy::{
-    AgeCriterion, Bound, Comparison, Membership, PathCriterion, PathPattern, Rule, StatusCriterion,
+    AgeCriterion, Bound, Comparison, Membership, PathCriterion, PathPattern, Patterns, Rule,
+    StatusCriterion,
 };
 use crate::time::parse_rfc3339;
 use crate::yaml::{Node, Plain, Span};
@@ -111,14 +112,19 @@ fn image_path<'t>(
     let mut complete = operator.is_some();
     for (number, item) in items.list.iter().enumerate() {
         let path = values_path.item(number);
-        let hir = value(reader, item, "pattern", &path, report)
+        let found = value(reader, item, "pattern", &path, report)
             .and_then(|text| Some((text, pattern(reader, item, text, &path, report)?)));
-        complete &= hir.is_some();
-        let Some((text, hir)) = hir else { continue };
-        places.patterns.push(item.clone());
-        values.push(PathPattern { text: text.to_owned(), hir });
+        complete &= found.is_some();
+        let Some((text, PatternRead { shape, lints })) = found else { continue };
+        places.patterns.push((item.clone(), lints));
+        values.push((text, shape));
     }
-    operator.filter(|_| complete).map(|operator| PathCriterion { operator, values })
+    let values = || {
+        Patterns::new(
+            values.iter().map(|(text, shape)| PathPattern { text, shape: shape.borrowed() }),
+        )
+    };
+    operator.filter(|_| complete).map(|operator| PathCriterion { operator, values: values() })
 }
 
 fn pattern<'t>(
@@ -127,9 +133,9 @@ fn pattern<'t>(
     text: &str,
     path: &Path<'_>,
     report: &mut Report<'t>,
-) -> Option<crate::hir::Hir> {
+) -> Option<PatternRead> {
     match reader.pattern(text) {
-        Ok(hir) => return Some(hir),
+        Ok(found) => return Some(found),
         Err(PatternFault::Go(error)) => {
             let span = report.inside(node, error.span);
             let code = match error.kind {
@@ -138,7 +144,7 @@ fn pattern<'t>(
             };
             let finding = report.find(code, span, path, escape(&error.go));
             if let Some(help) = error.help {
-                finding.help(in_quotes(help, node));
+                finding.help(in_quotes(&help, node));
             }
         }
         Err(PatternFault::Automaton(why)) => {

@@ -5,7 +5,6 @@ use caapc_vm::program::Action;
 use super::RulePlaces;
 use crate::check::{Path, Report};
 use crate::diagnostic::codes;
-use crate::hir::Hir;
 use crate::policy::{AgeCriterion, Comparison, Membership, PathCriterion, Rule};
 use crate::yaml::Span;
 
@@ -89,19 +88,8 @@ fn comparisons(
 fn is_catch_all(rule: &Rule) -> bool {
     let Rule { action: _, image_path, image_scan_status, image_last_scan } = rule;
     image_path.as_ref().is_none_or(|PathCriterion { operator, values }| match operator {
-        Membership::IsOneOf => values.iter().any(|pattern| matches_everything(&pattern.hir)),
+        Membership::IsOneOf => values.iter().any(|pattern| pattern.shape.is_always()),
         Membership::IsNoneOf => values.is_empty(),
     }) && image_scan_status.as_ref().is_none_or(|criterion| criterion.mask() == 0xf)
         && image_last_scan.is_none()
-}
-
-/// Whether the empty string at any place is a match, so that every string has one.
-fn matches_everything(hir: &Hir) -> bool {
-    match hir {
-        Hir::Empty => true,
-        Hir::Nothing | Hir::Literal(_) | Hir::Class(_) | Hir::Look(_) => false,
-        Hir::Concat(parts) => parts.iter().all(matches_everything),
-        Hir::Alt(branches) => branches.iter().any(matches_everything),
-        Hir::Repeat { node, min, .. } => *min == 0 || matches_everything(node),
-    }
 }

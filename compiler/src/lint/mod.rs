@@ -6,9 +6,11 @@
 
 mod flow;
 
+use std::rc::Rc;
+
 use crate::check::{Path, Report};
 use crate::diagnostic::{Code, codes, escape, one_of, quote};
-use crate::pattern::lint::lint as lint_pattern;
+use crate::pattern::lint::PatternLint;
 use crate::policy::{AgeCriterion, Bound, Comparison, Membership, Policy, Rule, StatusCriterion};
 use crate::selector::{Node as SelectorNode, Selector};
 use crate::yaml::{Node, Span, Style};
@@ -34,8 +36,8 @@ pub(crate) struct RulePlaces<'t> {
     pub(crate) whole: Span,
     /// `imagePath.values`.
     pub(crate) path_values: Span,
-    /// Each of them.
-    pub(crate) patterns: Vec<Node<'t>>,
+    /// Each of them, with what is to be said of it.
+    pub(crate) patterns: Vec<(Node<'t>, Rc<[PatternLint]>)>,
     /// `imageScanStatus.values`.
     pub(crate) status_values: Span,
     /// Those that are no statuses: number and place.
@@ -110,13 +112,13 @@ fn criteria(rule: &Rule, places: &RulePlaces<'_>, path: &Path<'_>, report: &mut 
         if criterion.values.is_empty() {
             empty(criterion.operator, places.path_values, &path, report);
         }
-        for (number, (pattern, node)) in criterion.values.iter().zip(&places.patterns).enumerate() {
-            for found in lint_pattern(&pattern.text, &pattern.hir) {
+        for (number, (node, lints)) in places.patterns.iter().enumerate() {
+            for found in lints.iter() {
                 let Some(code) = Code::find(found.code) else { continue };
-                let span = report.inside(node, found.span);
+                let span = report.inside(node, found.span.clone());
                 report
                     .find(code, span, &path.item(number), escape(&found.message))
-                    .help(in_quotes(found.help, node));
+                    .help(in_quotes(&found.help, node));
             }
         }
     }
@@ -138,10 +140,10 @@ fn criteria(rule: &Rule, places: &RulePlaces<'_>, path: &Path<'_>, report: &mut 
 }
 
 /// Help for a pattern, as it is to be written there: in double quotes a backslash is two.
-pub(crate) fn in_quotes(help: String, node: &Node<'_>) -> String {
+pub(crate) fn in_quotes(help: &str, node: &Node<'_>) -> String {
     match node.scalar() {
         Some(scalar) if scalar.style == Style::Double => help.replace('\\', "\\\\"),
-        _ => help,
+        _ => help.to_owned(),
     }
 }
 

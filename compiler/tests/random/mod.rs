@@ -1,9 +1,10 @@
 //! Random policies, and requests that are likely to hit them.
 
+use caapc_compiler::automata::{Limits, Shape, shape};
 use caapc_compiler::pattern;
 use caapc_compiler::policy::{
-    AgeCriterion, Bound, Broken, Comparison, Entry, Membership, PathCriterion, PathPattern, Policy,
-    Rule, StatusCriterion,
+    AgeCriterion, Bound, Broken, Comparison, Entry, Membership, PathCriterion, PathPattern,
+    Patterns, Policy, Rule, StatusCriterion,
 };
 use caapc_compiler::selector;
 use caapc_vm::facts::{ScanStatus, Timestamp};
@@ -123,17 +124,22 @@ fn membership(rng: &mut Rng) -> Membership {
     if rng.one_in(3) { Membership::IsNoneOf } else { Membership::IsOneOf }
 }
 
+fn patterns(texts: Vec<String>) -> Patterns {
+    let shapes: Vec<Shape> = texts
+        .iter()
+        .map(|text| {
+            let hir = pattern::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
+            shape(&hir, &Limits::default()).unwrap()
+        })
+        .collect();
+    let rows = texts.iter().zip(&shapes);
+    Patterns::new(rows.map(|(text, shape)| PathPattern { text, shape: shape.borrowed() }))
+}
+
 fn rule(rng: &mut Rng) -> Rule {
     let image_path = rng.one_in(2).then(|| PathCriterion {
         operator: membership(rng),
-        values: (0..rng.below(4))
-            .map(|_| {
-                let text = pattern_text(rng);
-                let hir =
-                    pattern::parse(&text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
-                PathPattern { text, hir }
-            })
-            .collect(),
+        values: patterns((0..rng.below(4)).map(|_| pattern_text(rng)).collect()),
     });
     let words = ["Pass", "Warn", "Fail", "Unknown", "pass"];
     let image_scan_status = rng.one_in(2).then(|| StatusCriterion {
