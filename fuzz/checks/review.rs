@@ -119,10 +119,8 @@ fn shelves() -> &'static Snapshot {
     static SHELVES: OnceLock<Snapshot> = OnceLock::new();
     SHELVES.get_or_init(|| {
         let entries = Reader::new(Limits::default()).read("policies.yaml", POLICIES).entries;
-        let units: Vec<_> = entries
-            .iter()
-            .map(|entry| Arc::new(caapc_compiler::compile(entry).expect("small patterns")))
-            .collect();
+        let units: Vec<_> =
+            entries.iter().map(|entry| Arc::new(caapc_compiler::compile(entry))).collect();
         let program = Linker::new().link(&units).expect("a small set");
         let pass =
             ScanFact { status: ScanStatus::Pass, last_scan: Some(NOW), state: ScanState::Scanned };

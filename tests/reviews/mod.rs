@@ -23,11 +23,8 @@ pub fn snapshot(
     scans: &[(&str, &str)],
 ) -> Snapshot {
     let reading = Reader::new(Limits::default()).read("policies.yaml", policies);
-    let units: Vec<_> = reading
-        .entries
-        .iter()
-        .map(|entry| Arc::new(caapc_compiler::compile(entry).expect("small patterns")))
-        .collect();
+    let units: Vec<_> =
+        reading.entries.iter().map(|entry| Arc::new(caapc_compiler::compile(entry))).collect();
     let program = Linker::new().link(&units).expect("a small set");
     let namespaces = namespaces
         .iter()

@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 use crate::automata::{self, Shape};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::pattern::lint::{PatternLint, lint};
-use crate::pattern::{self, PatternError};
+use crate::pattern::PatternError;
+use crate::pattern::lint::{PatternLint, parse_and_lint};
 use crate::policy::{Broken, Entry};
 use crate::selector::{self, Selector, SelectorError};
 use crate::yaml::{self, Fault, FaultKind};
@@ -213,10 +213,10 @@ impl Reader {
 }
 
 fn read_pattern(text: &str) -> Result<PatternRead, PatternFault> {
-    let hir = pattern::parse(text).map_err(PatternFault::Go)?;
+    let (hir, lints) = parse_and_lint(text).map_err(PatternFault::Go)?;
     let shape = automata::shape(&hir, &automata::Limits::default())
         .map_err(|why| PatternFault::Automaton(why.to_string()))?;
-    Ok(PatternRead { shape: shape.shared(), lints: lint(text, &hir).into() })
+    Ok(PatternRead { shape: shape.shared(), lints: lints.into() })
 }
 
 fn text_fault(fault: &Fault, report: &mut Report<'_>) {

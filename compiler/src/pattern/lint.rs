@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::parser::Parser;
+use super::{PatternError, parse_tokens};
 use crate::caret;
 use crate::diagnostic::codes;
 use crate::hir::{Hir, Look};
@@ -47,7 +47,21 @@ pub const LINTS_MAX: usize = 8;
 /// assert!(lint(r"^gcr\.io/", &parse(r"^gcr\.io/").unwrap()).is_empty());
 /// ```
 pub fn lint(text: &str, hir: &Hir) -> Vec<PatternLint> {
-    let tokens: Vec<Token> = tokens(text);
+    parse_tokens(text).map_or(Vec::new(), |(_, spans)| look_through(text, spans, hir))
+}
+
+/// Parses a pattern and looks through it.
+///
+/// # Errors
+/// Those of [`super::parse`].
+pub fn parse_and_lint(text: &str) -> Result<(Hir, Vec<PatternLint>), PatternError> {
+    let (hir, spans) = parse_tokens(text)?;
+    let lints = look_through(text, spans, &hir);
+    Ok((hir, lints))
+}
+
+fn look_through(text: &str, spans: Vec<Range<usize>>, hir: &Hir) -> Vec<PatternLint> {
+    let tokens = tokens(text, spans);
     let mut lints = Vec::new();
     let mut anchored = anchored(hir);
     let mut places = Places::default();
@@ -110,8 +124,7 @@ struct Token {
     span: Range<usize>,
 }
 
-fn tokens(text: &str) -> Vec<Token> {
-    let spans = Parser::new(text).tokens();
+fn tokens(text: &str, spans: Vec<Range<usize>>) -> Vec<Token> {
     spans
         .into_iter()
         .map(|span| {

@@ -27,6 +27,8 @@ mod unicode;
 
 pub use self::error::{ErrorKind, PatternError};
 
+use std::ops::Range;
+
 use crate::hir::Hir;
 
 /// The longest pattern, in bytes. Go has no such limit; a pattern of this length is no pattern of
@@ -51,6 +53,11 @@ pub const REPEAT_MAX: u16 = 1_000;
 /// assert_eq!(error.span, 0..1);
 /// ```
 pub fn parse(text: &str) -> Result<Hir, PatternError> {
+    parse_tokens(text).map(|(hir, _)| hir)
+}
+
+/// The same, with the place of each element and operator.
+fn parse_tokens(text: &str) -> Result<(Hir, Vec<Range<usize>>), PatternError> {
     if text.len() > PATTERN_BYTES_MAX {
         return Err(PatternError::too_long(text.len()));
     }

@@ -66,8 +66,8 @@ pub(super) struct Parser<'p> {
     pub(super) sets: HashMap<(&'p str, bool), ClassUnicode>,
     outer: Vec<Frame>,
     frame: Frame,
-    /// Where each element and operator is, if that is asked for.
-    tokens: Option<Vec<Range<usize>>>,
+    /// Where each element and operator is.
+    tokens: Vec<Range<usize>>,
     runes: u64,
     shared: HashSet<Class>,
     set_ranges: usize,
@@ -82,25 +82,18 @@ impl<'p> Parser<'p> {
             sets: HashMap::new(),
             outer: Vec::new(),
             frame: Frame::default(),
-            tokens: None,
+            tokens: Vec::new(),
             runes: 0,
             shared: HashSet::new(),
             set_ranges: 0,
         }
     }
 
-    /// Reads the whole pattern.
-    pub(super) fn run(mut self) -> Result<Hir, PatternError> {
-        self.read().map(Piece::into_hir)
-    }
-
-    /// Where each element and operator of the pattern is, in order; nothing if it is refused.
-    pub(super) fn tokens(mut self) -> Vec<Range<usize>> {
-        self.tokens = Some(Vec::new());
-        if self.read().is_err() {
-            return Vec::new();
-        }
-        self.tokens.unwrap_or_default()
+    /// Reads the whole pattern: what it means, and where each element and operator of it is, in
+    /// order.
+    pub(super) fn run(mut self) -> Result<(Hir, Vec<Range<usize>>), PatternError> {
+        let whole = self.read()?;
+        Ok((whole.into_hir(), self.tokens))
     }
 
     fn read(&mut self) -> Result<Piece, PatternError> {
@@ -118,9 +111,7 @@ impl<'p> Parser<'p> {
                     None
                 }
             };
-            if let Some(tokens) = &mut self.tokens {
-                tokens.push(start..self.at);
-            }
+            self.token();
         }
         let open = self.frame.open;
         let whole = self.close()?;
@@ -129,6 +120,12 @@ impl<'p> Parser<'p> {
         }
         let help = Some(help::missing_paren());
         Err(Reason::MissingParen.at(self.text, open..open + 1, help))
+    }
+
+    /// Up to here is one element or operator.
+    fn token(&mut self) {
+        let from = self.tokens.last().map_or(0, |token| token.end);
+        self.tokens.push(from..self.at);
     }
 
     /// Reads a repetition, without a `?` after it. A brace without counts is none.
@@ -167,8 +164,25 @@ impl<'p> Parser<'p> {
             '$' if self.flags.lines => self.push(Piece::look(Look::EndLine)),
             '$' => self.push(Piece::look(Look::End)),
             '.' => self.push(Piece::dot(self.flags.dot_newline)),
-            c => self.literal(c.into()),
+            c if self.flags.fold => self.literal(c.into()),
+            c => self.run_of_literals(c),
         }
+    }
+
+    /// A character that means itself, and those after it.
+    fn run_of_literals(&mut self, first: char) -> Result<(), PatternError> {
+        let mut text = String::from(first);
+        // PERF: one piece for all of them. The last one is left alone if it is repeated.
+        while let Some((c, length)) = plain(self.rest()) {
+            let after = self.rest().as_bytes().get(length);
+            if matches!(after, Some(b'*' | b'+' | b'?' | b'{')) {
+                break;
+            }
+            text.push(c);
+            self.token();
+            self.at += length;
+        }
+        self.push(Piece::text(text))
     }
 
     fn backslash(&mut self) -> Result<(), PatternError> {
@@ -383,4 +397,15 @@ fn number(text: &str) -> Option<(u64, &str)> {
         return None;
     }
     Some((digits.parse().unwrap_or(u64::MAX), rest))
+}
+
+/// The character that the text begins with, plain or with a backslash before it, and how many
+/// bytes it takes; `None` if it may be anything else than itself.
+fn plain(text: &str) -> Option<(char, usize)> {
+    let mut chars = text.chars();
+    match chars.next()? {
+        '\\' => chars.next().filter(char::is_ascii_punctuation).map(|c| (c, 2)),
+        '(' | ')' | '[' | '|' | '^' | '$' | '.' | '*' | '+' | '?' | '{' => None,
+        c => Some((c, c.len_utf8())),
+    }
 }

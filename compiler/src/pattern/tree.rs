@@ -78,6 +78,14 @@ impl Piece {
         Self::leaf(hir, shape)
     }
 
+    /// Text, not folded.
+    pub(super) fn text(text: String) -> Self {
+        let chars = text.chars().count();
+        let shape = Shape::Literal { fold: false, chars: chars as u32 };
+        let hir = Hir::Literal(text.into_boxed_str());
+        Self { size: chars as u64, ..Self::leaf(hir, shape) }
+    }
+
     /// `.`
     pub(super) fn dot(newline: bool) -> Self {
         let mut set = ClassUnicode::empty();
