@@ -8,6 +8,10 @@ use crate::hir::{Class, Hir};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Symbols([u64; 3]);
 
+/// The scalars that share a symbol are at most so many ranges: those with symbols of their own
+/// and the surrogates part them.
+const ALIKE_RANGES_MAX: usize = 4;
+
 /// Scalars outside ASCII that share one symbol.
 const OTHERS: u32 = 0x11_0000 - 0x800 - 0x80 - 2;
 
@@ -45,27 +49,29 @@ impl Symbols {
     /// The symbols of a class, and whether it tells scalars apart that share a symbol: then
     /// their symbol is left out.
     pub(super) fn of_class(Class(members): &Class) -> (Self, bool) {
-        let (mut set, mut others) = (Self::default(), 0);
-        for &(first, last) in members.iter() {
-            let (first, last) = (first as u32, last as u32);
-            if first < 0x80 {
-                set.insert_ascii(first, last.min(0x7f));
-            }
-            if last >= 0x80 {
-                let first = first.max(0x80);
-                let mut len = last - first + 1;
-                for (scalar, own) in [(0x17f, LONG_S), (0x212a, KELVIN)] {
-                    if first <= scalar && scalar <= last {
-                        set.insert(own);
-                        len -= 1;
-                    }
-                }
-                if first < 0xd800 && last > 0xdfff {
-                    len -= 0x800;
-                }
-                others += len;
+        let mut set = Self::default();
+        let ascii = members.partition_point(|&(first, _)| first < '\u{80}');
+        for &(first, last) in members.get(..ascii).unwrap_or(&[]) {
+            set.insert_ascii(first as u32, (last as u32).min(0x7f));
+        }
+        let beyond = members.partition_point(|&(_, last)| last < '\u{80}');
+        let beyond = members.get(beyond..).unwrap_or(&[]);
+        for (scalar, own) in [('\u{17f}', LONG_S), ('\u{212a}', KELVIN)] {
+            let at = beyond.partition_point(|&(_, last)| last < scalar);
+            if beyond.get(at).is_some_and(|&(first, _)| first <= scalar) {
+                set.insert(own);
             }
         }
+        // PERF: classes of Unicode have hundreds of ranges; so many tell scalars apart for sure.
+        if beyond.len() > ALIKE_RANGES_MAX {
+            return (set, true);
+        }
+        let others = beyond.iter().fold(0, |sum, &(first, last)| {
+            let (first, last) = ((first as u32).max(0x80), last as u32);
+            let own = [0x17f, 0x212a].iter().filter(|own| (first..=last).contains(own)).count();
+            let surrogates = if first < 0xd800 && last > 0xdfff { 0x800 } else { 0 };
+            sum + last - first + 1 - own as u32 - surrogates
+        });
         if others == OTHERS {
             set.insert(OTHER);
         }

@@ -7,12 +7,13 @@ use caapc_vm::matcher::symbols::OTHER;
 use caapc_vm::matcher::trie::{ANY, Act};
 use caapc_vm::matcher::{Job, Machine, Matcher, Tables, When};
 
+use super::TooBig;
 use super::cache::{Automaton, Role, TailCache};
+use super::code::{self, Pack};
 use super::items::char_of;
 use super::pools::{DfaPool, NfaPool};
 use super::shape::{Gate, Part, Shape};
 use super::tree::{ListPool, Literals, NO_HIT};
-use super::{TooBig, code};
 use crate::hir::{Class, Hir, Look};
 
 /// Keywords of like length are searched together: shorter than this many symbols, or not.
@@ -201,8 +202,7 @@ impl Builder {
                     None => {
                         let tail = self.tails.codes.get(tail as usize).map_or(&[][..], |code| code);
                         let hir = rooted(&self.heads.key(&entry), code::unpack(tail));
-                        let mut pattern = Vec::new();
-                        code::pack(&mut pattern, &hir);
+                        let pattern = Pack::of(&hir);
                         self.job(Role::Whole, &pattern, 0, Gate::Open, entry.hit);
                         continue;
                     }

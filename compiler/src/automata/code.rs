@@ -22,66 +22,92 @@ pub(crate) fn put_bytes(code: &mut Vec<u8>, bytes: &[u8]) {
     code.extend_from_slice(bytes);
 }
 
-/// Begins a sequence of `len` patterns that follow each other.
-pub(super) fn concat(code: &mut Vec<u8>, len: usize) {
-    match len {
-        0 => code.push(0),
-        1 => {}
-        _ => {
-            code.push(5);
-            put(code, len);
-        }
+/// A pattern that is being written.
+#[derive(Debug, Default)]
+pub(super) struct Pack {
+    pub(super) bytes: Vec<u8>,
+    /// Where the classes so far are kept: one that comes again is a number.
+    classes: Vec<usize>,
+}
+
+impl Pack {
+    /// The whole of a pattern.
+    pub(super) fn of(hir: &Hir) -> Vec<u8> {
+        let mut pack = Self::default();
+        pack.hir(hir);
+        pack.bytes
     }
-}
 
-/// Begins `node*`.
-pub(super) fn star(code: &mut Vec<u8>) {
-    code.extend([7, 0, 0]);
-}
-
-/// Appends a pattern.
-pub(super) fn pack(code: &mut Vec<u8>, hir: &Hir) {
-    match hir {
-        Hir::Empty => code.push(0),
-        Hir::Nothing => code.push(1),
-        Hir::Literal(text) => literal(code, text.as_bytes()),
-        Hir::Class(Class(members)) => {
-            code.push(3);
-            put(code, members.len());
-            for &(first, last) in members.iter() {
-                put(code, first as usize);
-                put(code, last as usize - first as usize);
+    /// Begins a sequence of `len` patterns that follow each other.
+    pub(super) fn concat(&mut self, len: usize) {
+        match len {
+            0 => self.bytes.push(0),
+            1 => {}
+            _ => {
+                self.bytes.push(5);
+                put(&mut self.bytes, len);
             }
         }
-        Hir::Look(look) => {
-            code.push(4);
-            code.push(LOOKS.iter().position(|one| one == look).unwrap_or(0) as u8);
+    }
+
+    /// Begins `node*`.
+    pub(super) fn star(&mut self) {
+        self.bytes.extend([7, 0, 0]);
+    }
+
+    /// Appends literal text, given as UTF-8.
+    pub(super) fn literal(&mut self, text: &[u8]) {
+        self.bytes.push(2);
+        put_bytes(&mut self.bytes, text);
+    }
+
+    /// Appends a pattern.
+    pub(super) fn hir(&mut self, hir: &Hir) {
+        match hir {
+            Hir::Empty => self.bytes.push(0),
+            Hir::Nothing => self.bytes.push(1),
+            Hir::Literal(text) => self.literal(text.as_bytes()),
+            Hir::Class(class) => self.class(class),
+            Hir::Look(look) => {
+                let look = LOOKS.iter().position(|one| one == look).unwrap_or(0);
+                self.bytes.extend([4, look as u8]);
+            }
+            Hir::Concat(items) => {
+                self.concat(items.len());
+                items.iter().for_each(|item| self.hir(item));
+            }
+            Hir::Alt(items) => {
+                self.bytes.push(6);
+                put(&mut self.bytes, items.len());
+                items.iter().for_each(|item| self.hir(item));
+            }
+            Hir::Repeat { node, min, max } => {
+                self.bytes.push(7);
+                put(&mut self.bytes, *min as usize);
+                put(&mut self.bytes, max.map_or(0, |max| max as usize + 1));
+                self.hir(node);
+            }
         }
-        Hir::Concat(items) => {
-            concat(code, items.len());
-            items.iter().for_each(|item| pack(code, item));
+    }
+
+    fn class(&mut self, Class(members): &Class) {
+        // A pattern keeps equal classes once, so the place tells which one it is.
+        let place = members.as_ptr().addr();
+        if let Some(number) = self.classes.iter().position(|&known| known == place) {
+            self.bytes.push(8);
+            return put(&mut self.bytes, number);
         }
-        Hir::Alt(items) => {
-            code.push(6);
-            put(code, items.len());
-            items.iter().for_each(|item| pack(code, item));
-        }
-        Hir::Repeat { node, min, max } => {
-            code.push(7);
-            put(code, *min as usize);
-            put(code, max.map_or(0, |max| max as usize + 1));
-            pack(code, node);
+        self.classes.push(place);
+        self.bytes.push(3);
+        put(&mut self.bytes, members.len());
+        for &(first, last) in members.iter() {
+            put(&mut self.bytes, first as usize);
+            put(&mut self.bytes, last as usize - first as usize);
         }
     }
 }
 
-/// Appends literal text, given as UTF-8.
-pub(super) fn literal(code: &mut Vec<u8>, text: &[u8]) {
-    code.push(2);
-    put_bytes(code, text);
-}
-
-/// Reads what the functions above wrote.
+/// Reads numbers and bytes back.
 pub(crate) struct Reader<'c> {
     pub(crate) rest: &'c [u8],
 }
@@ -111,41 +137,51 @@ impl<'c> Reader<'c> {
         self.rest = rest;
         bytes
     }
+}
 
-    pub(super) fn hir(&mut self) -> Hir {
-        match self.byte() {
+/// The pattern that [`Pack`] wrote.
+pub(super) fn unpack(code: &[u8]) -> Hir {
+    Unpack { reader: Reader { rest: code }, classes: Vec::new() }.hir()
+}
+
+struct Unpack<'c> {
+    reader: Reader<'c>,
+    classes: Vec<Class>,
+}
+
+impl Unpack<'_> {
+    fn hir(&mut self) -> Hir {
+        let Self { reader, .. } = self;
+        match reader.byte() {
             0 => Hir::Empty,
-            2 => Hir::Literal(String::from_utf8_lossy(self.bytes()).into()),
+            2 => Hir::Literal(String::from_utf8_lossy(reader.bytes()).into()),
             3 => {
-                let len = self.number();
+                let len = reader.number();
                 let char = |number: usize| char::from_u32(number as u32).unwrap_or(char::MAX);
                 let members: Arc<[_]> = (0..len)
                     .map(|_| {
-                        let first = self.number();
-                        (char(first), char(first + self.number()))
+                        let first = reader.number();
+                        (char(first), char(first + reader.number()))
                     })
                     .collect();
+                self.classes.push(Class(members.clone()));
                 Hir::Class(Class(members))
             }
-            4 => Hir::Look(LOOKS.get(self.byte() as usize).copied().unwrap_or(Look::Start)),
+            4 => Hir::Look(LOOKS.get(reader.byte() as usize).copied().unwrap_or(Look::Start)),
             5 => Hir::Concat(self.list()),
             6 => Hir::Alt(self.list()),
             7 => {
-                let (min, max) = (self.number() as u16, self.number());
+                let (min, max) = (reader.number() as u16, reader.number());
                 let max = max.checked_sub(1).map(|max| max as u16);
                 Hir::Repeat { node: Box::new(self.hir()), min, max }
             }
+            8 => self.classes.get(reader.number()).cloned().map_or(Hir::Nothing, Hir::Class),
             _ => Hir::Nothing,
         }
     }
 
     fn list(&mut self) -> Vec<Hir> {
-        let len = self.number();
+        let len = self.reader.number();
         (0..len).map(|_| self.hir()).collect()
     }
-}
-
-/// The pattern that [`pack`] wrote.
-pub(super) fn unpack(code: &[u8]) -> Hir {
-    Reader { rest: code }.hir()
 }

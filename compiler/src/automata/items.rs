@@ -4,7 +4,7 @@ use caapc_vm::matcher::symbols::{OTHER, SYMBOLS, symbol};
 use caapc_vm::matcher::trie::ANY;
 
 use super::alphabet::Symbols;
-use super::code;
+use super::code::Pack;
 use crate::hir::{Hir, Look};
 
 /// One item of a pattern; the items follow each other.
@@ -94,18 +94,18 @@ impl Item<'_> {
     }
 
     /// Appends its code.
-    pub(super) fn pack(self, into: &mut Vec<u8>) {
+    fn pack(self, into: &mut Pack) {
         match self {
             Item::Byte(symbol) => {
-                code::literal(into, char_of(symbol).encode_utf8(&mut [0; 4]).as_bytes());
+                into.literal(char_of(symbol).encode_utf8(&mut [0; 4]).as_bytes());
             }
-            Item::Never => code::pack(into, &Hir::Nothing),
-            Item::Look(look) => code::pack(into, &Hir::Look(look)),
+            Item::Never => into.hir(&Hir::Nothing),
+            Item::Look(look) => into.hir(&Hir::Look(look)),
             Item::Star(node) => {
-                code::star(into);
-                code::pack(into, node);
+                into.star();
+                into.hir(node);
             }
-            Item::Any(node) | Item::Node(node) => code::pack(into, node),
+            Item::Any(node) | Item::Node(node) => into.hir(node),
         }
     }
 }
@@ -114,8 +114,8 @@ impl Item<'_> {
 pub(super) fn pack(items: &[Item<'_>]) -> Vec<u8> {
     let is_byte = |item: &Item<'_>| matches!(item, Item::Byte(_));
     let groups = || items.chunk_by(|a, b| is_byte(a) && is_byte(b));
-    let mut into = Vec::new();
-    code::concat(&mut into, groups().count());
+    let mut into = Pack::default();
+    into.concat(groups().count());
     for group in groups() {
         match group {
             [Item::Byte(_), ..] => {
@@ -124,12 +124,12 @@ pub(super) fn pack(items: &[Item<'_>]) -> Vec<u8> {
                     Item::Byte(symbol) => Some(char_of(*symbol)),
                     _ => None,
                 }));
-                code::literal(&mut into, text.as_bytes());
+                into.literal(text.as_bytes());
             }
             _ => group.iter().for_each(|item| item.pack(&mut into)),
         }
     }
-    into
+    into.bytes
 }
 
 /// The scalar of a symbol that has only one.

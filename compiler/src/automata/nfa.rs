@@ -67,7 +67,8 @@ pub(super) fn is_anchored(hir: &Hir) -> bool {
 struct Builder {
     steps: Vec<Step>,
     classes: Vec<Class>,
-    numbers: Map<Class, u32>,
+    /// By where a class is kept: a pattern keeps equal ones once.
+    numbers: Map<usize, u32>,
 }
 
 impl Builder {
@@ -122,7 +123,7 @@ impl Builder {
 
     fn class(&mut self, class: &Class) -> u32 {
         let next = self.classes.len() as u32;
-        let number = *self.numbers.entry(class.clone()).or_insert(next);
+        let number = *self.numbers.entry(class.0.as_ptr().addr()).or_insert(next);
         if number == next {
             self.classes.push(class.clone());
         }

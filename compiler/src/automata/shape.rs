@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::alphabet::{Symbols, is_sensitive};
-use super::code::{self, Reader, put, put_bytes};
+use super::code::{self, Pack, Reader, put, put_bytes};
 use super::items::{Item, Texts, cross, items, len_min, pack, texts};
 use crate::hir::{Hir, Look};
 use caapc_vm::matcher::trie::ANY;
@@ -292,11 +292,9 @@ impl Draft {
     }
 
     fn foreign(&mut self, hir: &Hir) {
-        let mut pattern = Vec::new();
-        code::pack(&mut pattern, hir);
         self.code.push(7);
         self.len_min(hir);
-        put_bytes(&mut self.code, &pattern);
+        put_bytes(&mut self.code, &Pack::of(hir));
     }
 
     fn len_min(&mut self, hir: &Hir) {

@@ -7,12 +7,12 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::error::{PatternError, Reason};
 use super::parser::Parser;
-use super::tree::Ranges;
+use super::tree::{Piece, Ranges};
 use super::{help, unicode};
 
 impl<'p> Parser<'p> {
     /// Reads a class escape such as `\d` or `\pL`, if there is one.
-    pub(super) fn class_escape(&mut self) -> Result<Option<ClassUnicode>, PatternError> {
+    pub(super) fn class_escape(&mut self) -> Result<Option<&(ClassUnicode, Piece)>, PatternError> {
         let rest = self.rest();
         let escape = match rest.strip_prefix('\\').and_then(|rest| rest.chars().next()) {
             Some('d' | 'D' | 's' | 'S' | 'w' | 'W') => &rest[..2],
@@ -26,10 +26,12 @@ impl<'p> Parser<'p> {
                 let help = help::property(property_name(escape).0);
                 Reason::CharRange.at(escape, span, Some(help))
             })?;
-            self.sets.insert(key, set);
+            let mut piece = Piece::set(&set);
+            self.share(&mut piece);
+            self.sets.insert(key, (set, piece));
         }
         self.at += escape.len();
-        Ok(self.sets.get(&key).cloned())
+        Ok(self.sets.get(&key))
     }
 
     /// The text of the property escape at hand: `\pL`, `\p{Greek}`.
@@ -73,8 +75,8 @@ impl<'p> Parser<'p> {
             first = false;
             if let Some(set) = self.posix()? {
                 fixed.extend(&set);
-            } else if let Some(set) = self.class_escape()? {
-                fixed.extend(&set);
+            } else if let Some((set, _)) = self.class_escape()? {
+                fixed.extend(set);
             } else if let Some(range) = self.class_range(open)? {
                 folding.push(range);
             }

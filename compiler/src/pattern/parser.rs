@@ -63,7 +63,7 @@ pub(super) struct Parser<'p> {
     pub(super) at: usize,
     pub(super) flags: Flags,
     /// Sets of class escapes already seen, by their text and whether they fold.
-    pub(super) sets: HashMap<(&'p str, bool), ClassUnicode>,
+    pub(super) sets: HashMap<(&'p str, bool), (ClassUnicode, Piece)>,
     outer: Vec<Frame>,
     frame: Frame,
     /// Where each element and operator is.
@@ -193,8 +193,9 @@ impl<'p> Parser<'p> {
             Some(b'B') => Look::NotWord,
             Some(b'Q') => return self.quoted(),
             _ => {
-                if let Some(set) = self.class_escape()? {
-                    return self.push(Piece::set(&set));
+                if let Some((_, piece)) = self.class_escape()? {
+                    let piece = piece.clone();
+                    return self.push(piece);
                 }
                 let point = self.escape()?;
                 return self.literal(point);
@@ -280,7 +281,7 @@ impl<'p> Parser<'p> {
     /// Holds a new piece against the limits.
     fn measure(&mut self, mut piece: Piece) -> Result<Piece, PatternError> {
         self.runes += piece.runes();
-        self.set_ranges += piece.share(&mut self.shared);
+        self.share(&mut piece);
         let reason = match piece.over() {
             _ if self.runes > RUNES_MAX || self.set_ranges > SET_RANGES_MAX => Reason::Large,
             Some(Over::Size) => Reason::Large,
@@ -288,6 +289,11 @@ impl<'p> Parser<'p> {
             None => return Ok(piece),
         };
         Err(reason.at(self.text, 0..self.text.len(), Some(help::too_big())))
+    }
+
+    /// Equal sets of one pattern share their memory.
+    pub(super) fn share(&mut self, piece: &mut Piece) {
+        self.set_ranges += piece.share(&mut self.shared);
     }
 
     /// Repeats what was read last.

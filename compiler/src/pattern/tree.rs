@@ -9,6 +9,7 @@
 //! begin alike, millions of instructions) Go may refuse what we accept, or the other way round.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
@@ -37,7 +38,7 @@ enum Shape {
 }
 
 /// A finished part of a pattern.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Piece {
     hir: Hir,
     shape: Shape,
@@ -138,6 +139,10 @@ impl Piece {
     /// Makes equal sets share their memory; returns the ranges if they are new.
     pub(super) fn share(&mut self, known: &mut HashSet<Class>) -> usize {
         let Hir::Class(class) = &mut self.hir else { return 0 };
+        // PERF: what is shared already is known, and large sets are slow to compare.
+        if Arc::strong_count(&class.0) > 1 {
+            return 0;
+        }
         if let Some(same) = known.get(class) {
             *class = same.clone();
             return 0;
