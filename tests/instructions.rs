@@ -77,6 +77,14 @@ fn countable() -> Result<(), String> {
         if !std::arch::is_x86_feature_detected!("avx2") {
             return Err("this processor has no AVX2, which the table assumes".to_owned());
         }
+        if !cfg!(debug_assertions) {
+            return Err("the table is of the test build, this is another".to_owned());
+        }
+        for changes in ["CARGO_INCREMENTAL", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+            if std::env::var_os(changes).is_some() {
+                return Err(format!("{changes} is set, and changes the code that is made"));
+            }
+        }
         let found = Command::new("valgrind").arg("--version").output();
         found.map(drop).map_err(|error| format!("valgrind: {error}; install it"))
     }
