@@ -72,6 +72,12 @@ impl Machine {
         run::select(&self.program, &mut self.scratch, black_box(&request(labels)));
     }
 
+    /// The number of the rule that decides an image of the request that was selected for last.
+    pub fn decide(&mut self, path: &str) -> Option<usize> {
+        let verdict = run::run(&self.program, &mut self.scratch, black_box(&image(path)));
+        verdict.rule().map(|rule| rule.0 as usize)
+    }
+
     /// The verdict of each image of the request that was selected for last.
     pub fn verdicts(&mut self) {
         for path in self.images {
@@ -140,7 +146,7 @@ impl ByHand {
     }
 
     /// The rule that decides.
-    fn decide(&self, image: &ImageFacts<'_>) -> Option<usize> {
+    pub fn decide(&self, image: &ImageFacts<'_>) -> Option<usize> {
         match self {
             Self::Sample(company) if !company.is_match(image.path) => Some(0),
             Self::Sample(_) if matches!(image.status, ScanStatus::Pass | ScanStatus::Warn) => {
@@ -153,6 +159,16 @@ impl ByHand {
                     && image.last_scan.is_some_and(|at| at > Timestamp::from_secs(*bound))
             }),
         }
+    }
+
+    /// The same rule, found with the tests of numbers before those of the path.
+    pub fn decide_cheap_first(&self, image: &ImageFacts<'_>) -> Option<usize> {
+        let Self::Rules(rules) = self else { return self.decide(image) };
+        rules.iter().position(|(set, status, bound)| {
+            *status
+                && image.last_scan.is_some_and(|at| at > Timestamp::from_secs(*bound))
+                && set.is_match(image.path)
+        })
     }
 
     pub fn verdicts(&self) {

@@ -9,6 +9,8 @@
 mod clock;
 mod hostile;
 mod memory;
+#[path = "../plot.rs"]
+mod plot;
 #[path = "../results.rs"]
 mod results;
 #[path = "../sides.rs"]

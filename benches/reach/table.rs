@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::plot::unit;
+
 /// A figure: `measured` is what is bounded, `ours` and `other` are what it was made from.
 pub(crate) struct Row {
     /// Which promise it answers.
@@ -26,7 +28,7 @@ impl Table {
         (ours, other): (f64, f64),
         (must, aim): (f64, f64),
     ) {
-        let detail = format!("{} / {}", nanos(ours), nanos(other));
+        let detail = format!("{} / {}", unit(ours), unit(other));
         self.rows.push(Row {
             row,
             what: what.to_owned(),
@@ -70,14 +72,5 @@ impl Table {
             json!({"row": row, "what": what, "detail": detail, "measured": measured, "must": must, "aim": aim})
         });
         rows.collect()
-    }
-}
-
-/// `783 ns`, `42.2 us`, `1.40 ms`.
-pub(crate) fn nanos(nanos: f64) -> String {
-    match nanos {
-        nanos if nanos < 1e4 => format!("{nanos:.0} ns"),
-        nanos if nanos < 1e7 => format!("{:.1} us", nanos / 1e3),
-        nanos => format!("{:.1} ms", nanos / 1e6),
     }
 }
