@@ -1,38 +1,265 @@
 //! The webhook under load on the loopback: what a review costs over a handler that decides
 //! nothing, in the same server.
 //!
-//! `cargo bench --bench serve -- [SECONDS] [CONNECTIONS]`; the client shares the processors with
-//! the server, so compare the rows with each other, not with other machines. Log lines are
-//! written as in production; send standard error to /dev/null. `nothing` reads the body and
-//! answers; `allowed` and `rejected` decide a recorded Deployment by ten policies of ten rules
-//! with five patterns each. Memory is that of the process, client included: it must stay flat.
+//! `cargo bench --bench serve -- [ROUNDS] [--cores SERVER,CLIENT]`. The server is a process of
+//! its own with one thread, on one core if `taskset` is there, and this process is its clients on
+//! another. `nothing` reads the body and answers; `allowed` and `rejected` decide a Deployment of
+//! 10.8 KB by W10, and write their log line as in production, to nowhere. The three take turns in
+//! short batches, so that whatever else the machine does hits all of them. Start at [`main`].
 
-#[path = "../tests/support/client.rs"]
-mod client;
+mod review;
+mod workload;
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use caapc::admission::Snapshot;
 use caapc::admission::options::Options;
+use caapc::api::{ImageScanSpec, Score, Severity, Vulnerability};
 use caapc::namespaces::{Namespace, Namespaces};
 use caapc::policy_set::PolicySet;
-use caapc::scan::ScanShelf;
+use caapc::reference::Reference;
+use caapc::scan::{ScanShelf, ScanStore};
 use caapc::serve::http::Handler;
 use caapc::serve::limits::Limits;
 use caapc::serve::service::Service;
 use caapc::serve::status::{self, Body};
-use caapc::serve::tls::Tls;
+use caapc::serve::tls::{self, Tls};
 use caapc::serve::webhook::Webhook;
 use caapc::serve::{body, selfsigned};
 use caapc::telemetry::log;
-use caapc::telemetry::metrics::Metrics;
+use caapc::telemetry::metrics::Connections;
 use caapc_compiler::set::{OnInvalid, Set};
+use caapc_vm::facts::Timestamp;
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+const HANDLERS: [&str; 3] = ["nothing", "allowed", "rejected"];
+
+/// Requests of one batch, over all connections.
+const BATCH: usize = 1_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --benches` and `cargo bench -- --list` ask for nothing.
+    if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
+        return;
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--server") {
+        return serve(Path::new(&arguments[at + 1]));
+    }
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(40);
+    let cores = arguments.iter().position(|argument| argument == "--cores");
+    let cores = cores.map_or("0,1", |at| arguments[at + 1].as_str());
+    let (server_core, client_core) = cores.split_once(',').expect("two cores, such as 0,1");
+    let folder = std::env::temp_dir().join(format!("caapc-bench-{}", std::process::id()));
+    let pinned = pin(std::process::id(), client_core);
+    let mut server = Server::start(&folder);
+    let pinned = pinned && pin(server.child.id(), server_core);
+    println!("HTTP/1.1 keep-alive, TLS 1.3, a review of {} B, W10", review::BYTES);
+    println!("{rounds} rounds of {BATCH} requests to each; server on one core: {pinned}");
+    for connections in [1, 8] {
+        let batches = measure(&server, rounds, connections);
+        report(&batches, connections);
+    }
+    println!("resident in the server process at the end: {:.1} MiB", server.resident_mib());
+    server.stop();
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Binds all threads of a process to one core; `false` where there is no `taskset`.
+fn pin(process: u32, core: &str) -> bool {
+    let taskset = Command::new("taskset").args(["-acp", core]).arg(process.to_string()).output();
+    taskset.is_ok_and(|output| output.status.success())
+}
+
+/// What one batch of one handler took.
+struct Batch {
+    p50: f64,
+    p99: f64,
+    wall: f64,
+    /// Time on a processor that the server took for one request.
+    processor: f64,
+}
+
+/// Microseconds for each request, for each handler, for each round.
+fn measure(server: &Server, rounds: usize, connections: usize) -> Vec<Vec<Batch>> {
+    let body = review::review();
+    let mut clients: Vec<Vec<Client>> = server
+        .addresses
+        .iter()
+        .map(|&address| (0..connections).map(|_| Client::connect(address, &server.ca)).collect())
+        .collect();
+    for (clients, name) in clients.iter_mut().zip(HANDLERS) {
+        let answer = clients[0].post(&body);
+        let expected = if name == "rejected" { "\"allowed\":false" } else { "\"allowed\":true" };
+        assert!(answer.contains(expected), "{name}: {answer}");
+    }
+    let mut batches: Vec<Vec<Batch>> = HANDLERS.iter().map(|_| Vec::new()).collect();
+    // The first round warms up and is not counted.
+    for round in 0..=rounds {
+        for (clients, batches) in clients.iter_mut().zip(&mut batches) {
+            let (busy, begun) = (server.busy(), Instant::now());
+            let mut took = batch(clients, &body);
+            let wall = begun.elapsed().as_secs_f64() * 1e6 / took.len() as f64;
+            let processor = (server.busy() - busy) / 1e3 / took.len() as f64;
+            took.sort_unstable();
+            let at = |share: f64| took[(took.len() as f64 * share) as usize].as_secs_f64() * 1e6;
+            if round > 0 {
+                batches.push(Batch { p50: at(0.5), p99: at(0.99), wall, processor });
+            }
+        }
+    }
+    batches
+}
+
+fn batch(clients: &mut [Client], body: &[u8]) -> Vec<Duration> {
+    let each = BATCH / clients.len();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = clients
+            .iter_mut()
+            .map(|client| {
+                scope.spawn(move || {
+                    (0..each)
+                        .map(|_| {
+                            let begun = Instant::now();
+                            client.post(body);
+                            begun.elapsed()
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    })
+}
+
+/// The least and the middle of the batches, and both against the handler that does nothing.
+fn report(batches: &[Vec<Batch>], connections: usize) {
+    println!("\n{connections} connection(s), microseconds: least batch (middle batch)");
+    println!("{:<9} {:>18} {:>18} {:>18} {:>18}", "", "p50", "p99", "wall", "server's core");
+    let columns: [fn(&Batch) -> f64; 4] =
+        [|batch| batch.p50, |batch| batch.p99, |batch| batch.wall, |batch| batch.processor];
+    let figures = |of: &[Batch]| {
+        columns.map(|column| {
+            let mut values: Vec<f64> = of.iter().map(column).collect();
+            values.sort_by(f64::total_cmp);
+            (values[0], values[values.len() / 2])
+        })
+    };
+    let nothing = figures(&batches[0]);
+    for (name, of) in HANDLERS.iter().zip(batches) {
+        let figures = figures(of);
+        let cells = figures.map(|(least, middle)| format!("{least:.1} ({middle:.1})"));
+        println!("{name:<9} {:>18} {:>18} {:>18} {:>18}", cells[0], cells[1], cells[2], cells[3]);
+        if *name != "nothing" {
+            let ratio = |at: usize| {
+                let ((least, middle), (none, none_middle)) = (figures[at], nothing[at]);
+                format!("{:.2} ({:.2})", least / none, middle / none_middle)
+            };
+            println!(
+                "{:<9} {:>18} {:>18} {:>18} {:>18}",
+                "  ratio",
+                ratio(0),
+                ratio(1),
+                ratio(2),
+                ratio(3)
+            );
+            let (least, middle) = (nothing[3].0 / figures[3].0, nothing[3].1 / figures[3].1);
+            println!(
+                "  requests of one core: {:.0} a second, {least:.2} ({middle:.2}) of nothing",
+                1e6 / figures[3].0
+            );
+        }
+    }
+}
+
+/// The server, in a process of its own.
+struct Server {
+    child: Child,
+    addresses: Vec<SocketAddr>,
+    ca: PathBuf,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Self {
+        let me = std::env::current_exe().expect("this program");
+        let mut child = Command::new(me)
+            .arg("--server")
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut line = || lines.next().expect("a line").expect("a line");
+        let addresses = HANDLERS.map(|_| line().parse().expect("an address")).to_vec();
+        Self { child, addresses, ca: PathBuf::from(line()) }
+    }
+
+    /// Nanoseconds that its threads were on a processor; 0 where the system does not say.
+    fn busy(&self) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let of = |thread: std::io::Result<std::fs::DirEntry>| {
+            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<f64>().ok()
+        };
+        threads.map_or(0.0, |threads| threads.filter_map(of).sum())
+    }
+
+    fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        kib.unwrap_or(0.0) / 1024.0
+    }
+
+    fn stop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Serves until standard input ends.
+fn serve(folder: &Path) {
+    let _flush = log::init(log::Format::Json, "info").expect("a subscriber");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("threads").block_on(async {
+        let (files, ca) = selfsigned::make(folder, [127, 0, 0, 1].into()).expect("a certificate");
+        let tls = Tls::load(files).expect("a certificate");
+        let services = [
+            start(Nothing, &tls).await,
+            start(webhook("Allow"), &tls).await,
+            start(webhook("Reject"), &tls).await,
+        ];
+        for service in &services {
+            println!("{}", service.address);
+        }
+        println!("{}", ca.display());
+        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        let _ = ended.await;
+        for service in services {
+            service.stop().await;
+        }
+    });
+}
+
+async fn start<H: Handler>(handler: H, tls: &Tls) -> Service {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let drain = Duration::from_secs(5);
+    let (limits, counted) = (Limits::default(), Connections::default());
+    let started = Service::start(Arc::new(handler), any, Some(tls), limits, counted, drain);
+    started.await.expect("a port")
+}
 
 /// Reads the body and answers what an allowed review is answered.
 struct Nothing;
@@ -49,174 +276,119 @@ impl Handler for Nothing {
 
 const ALLOWED: &[u8] = br#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"e24fa7e7-f0e0-43ae-90ad-02318e149ccd","allowed":true}}"#;
 
-/// Latencies in microseconds: 16 steps for each power of two.
-struct Latencies(Vec<AtomicU64>);
-
-impl Latencies {
-    fn new() -> Self {
-        Self((0..64 * 16).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn add(&self, took: Duration) {
-        let micros = (took.as_micros() as u64).max(16);
-        let power = micros.ilog2();
-        let step = (micros >> (power - 4)) & 15;
-        self.0[power as usize * 16 + step as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn count(&self) -> u64 {
-        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The upper end of the step that holds this share.
-    fn at(&self, share: f64) -> f64 {
-        let wanted = (self.count() as f64 * share).ceil() as u64;
-        let mut seen = 0;
-        for (at, count) in self.0.iter().enumerate() {
-            seen += count.load(Ordering::Relaxed);
-            if seen >= wanted {
-                let (power, step) = (at / 16, at % 16);
-                return ((17 + step) << power) as f64 / 16.0 / 1000.0;
-            }
-        }
-        0.0
-    }
-}
-
-fn main() {
-    let numbers: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-    let secs = numbers.first().copied().unwrap_or(5);
-    let connections = numbers.get(1).copied().unwrap_or(8);
-    let _flush = log::init(log::Format::Json, "info").expect("a subscriber");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("threads").block_on(async {
-        println!("{connections} connections, {secs} s each, HTTP/1.1 keep-alive, TLS 1.3");
-        println!("handler    body      req/s   p50 ms   p99 ms  p99.9 ms   RSS MiB begin, end");
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let deployment = root.join("golden/recordings/001-CREATE-Deployment.json");
-        let review = std::fs::read(deployment).expect("a recording");
-        let metrics = Metrics::new();
-        run("nothing", Arc::new(Nothing), &review, secs, connections, &metrics).await;
-        let allowed = Arc::new(Webhook::over(snapshot("^nothing\\.example/"), Options::default()));
-        run("allowed", allowed, &review, secs, connections, &metrics).await;
-        let rejected = Arc::new(Webhook::over(snapshot(""), Options::default()));
-        run("rejected", Arc::clone(&rejected), &review, secs, connections, &metrics).await;
-        let text = rejected.metrics.text();
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or(0.0)
-        };
-        println!(
-            "a rejection without the network: {:.1} us on average",
-            1e6 * value("caapc_decide_seconds_sum") / value("caapc_decide_seconds_count")
-        );
-    });
-}
-
-async fn run<H: Handler>(
-    name: &str,
-    handler: Arc<H>,
-    review: &[u8],
-    secs: u64,
-    connections: u64,
-    metrics: &Metrics,
-) {
-    let folder = std::env::temp_dir().join(format!("caapc-bench-{}", std::process::id()));
-    let (files, ca) = selfsigned::make(&folder, [127, 0, 0, 1].into()).expect("a certificate");
-    let tls = Tls::load(files).expect("a certificate");
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (counted, drain) = (metrics.connections.clone(), Duration::from_secs(5));
-    let service = Service::start(handler, any, Some(&tls), Limits::default(), counted, drain);
-    let service = service.await.expect("a port");
-    // The first second warms up and is not counted.
-    load(service.address, &ca, review, 1, connections).await;
-    let before = rss_mib();
-    let latencies = load(service.address, &ca, review, secs, connections).await;
-    println!(
-        "{name:<9} {:>5} B {:>10.0} {:>8.3} {:>8.3} {:>9.3}   {before:.1}, {:.1}",
-        review.len(),
-        latencies.count() as f64 / secs as f64,
-        latencies.at(0.5),
-        latencies.at(0.99),
-        latencies.at(0.999),
-        rss_mib(),
-    );
-    service.stop().await;
-    let _ = std::fs::remove_dir_all(&folder);
-}
-
-async fn load(
-    address: SocketAddr,
-    ca: &Path,
-    review: &[u8],
-    secs: u64,
-    connections: u64,
-) -> Arc<Latencies> {
-    let latencies = Arc::new(Latencies::new());
-    let enough = Arc::new(AtomicBool::new(false));
-    let mut clients = Vec::new();
-    for _ in 0..connections {
-        let mut client = client::connect(address, ca).await.expect("TLS");
-        let (latencies, enough) = (Arc::clone(&latencies), Arc::clone(&enough));
-        let review = review.to_vec();
-        clients.push(tokio::spawn(async move {
-            while !enough.load(Ordering::Relaxed) {
-                let begun = Instant::now();
-                let answer = client.post("/admission-review?timeout=5s", &review).await;
-                assert_eq!(answer.expect("an answer").code, 200);
-                latencies.add(begun.elapsed());
-            }
-        }));
-    }
-    tokio::time::sleep(Duration::from_secs(secs)).await;
-    enough.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.expect("no panic");
-    }
-    latencies
-}
-
-/// Ten policies of ten rules with five patterns each; the last rule rejects `last`, and what it
-/// names decides whether the recorded image is rejected.
-fn snapshot(last: &str) -> Snapshot {
+/// The webhook over W10; the last rule of all, which decides, has this action.
+fn webhook(action: &str) -> Webhook {
     let mut set = Set::new(OnInvalid::Deny);
-    for policy in 0..10 {
-        let mut text = format!(
-            "apiVersion: containersecurity.tigera.io/v1beta1\nkind: ContainerAdmissionPolicy\n\
-             metadata: {{name: p{policy}}}\nspec:\n  order: {policy}\n  rules:\n"
-        );
-        for rule in 0..10 {
-            let values: Vec<String> = (0..5)
-                .map(|n| format!("'^registry{policy}\\.example\\.com/team{rule}/app{n}[:@]'"))
-                .collect();
-            text += &format!(
-                "    - action: Reject\n      imagePath: {{operator: IsOneOf, values: [{}]}}\n",
-                values.join(", ")
-            );
-        }
-        if policy == 9 {
-            text += &format!(
-                "    - action: Reject\n      imagePath: {{operator: IsOneOf, values: ['{last}']}}\n"
-            );
-        }
-        let reading = caapc_compiler::check::read("p.yaml", &text, &Default::default());
+    let mut policies = workload::policies(10);
+    let last = policies.last_mut().expect("ten");
+    let at = last.rfind("action: Reject").expect("rules");
+    last.replace_range(at + "action: ".len()..at + "action: Reject".len(), action);
+    for text in &policies {
+        let reading = caapc_compiler::check::read("policy.yaml", text, &Default::default());
         assert!(!reading.has_errors(), "{:?}", reading.diagnostics);
         for entry in &reading.entries {
             set.apply(entry);
         }
     }
-    let namespaces = [Namespace::new("demo", [("team", "a")])];
-    Snapshot {
+    let namespaces = [Namespace::new("shop", workload::NAMESPACE_LABELS)];
+    let snapshot = Snapshot {
         policies: Arc::new(PolicySet::new(set.link().expect("a program"), 1)),
         namespaces: Arc::new(namespaces.into_iter().collect::<Namespaces>()),
-        scans: Arc::new(ScanShelf::empty()),
+        scans: Arc::new(scans()),
         generation: 1,
+    };
+    let clock = || Timestamp { secs: workload::NOW_SECS, nanos: 0 };
+    Webhook { clock: Arc::new(clock), ..Webhook::over(snapshot, Options::default()) }
+}
+
+/// Each image was scanned five days before, and has a vulnerability to warn of.
+fn scans() -> ScanShelf {
+    let mut store = ScanStore::new();
+    for (image, name) in review::images().iter().zip(["one", "two", "three"]) {
+        let reference = Reference::parse(image).expect("a reference");
+        let digest = reference.digest().map(str::to_owned);
+        let references = if digest.is_some() { Vec::new() } else { vec![reference.canonical()] };
+        let scan = ImageScanSpec {
+            digest,
+            references,
+            platform: "linux/amd64".to_owned(),
+            scanned_at: Some(Timestamp { secs: workload::SCANNED_SECS, nanos: 0 }.to_string()),
+            vulnerabilities: vec![Vulnerability {
+                id: "CVE-2025-1234".to_owned(),
+                v3: Score::from_tenths(62),
+                v4: None,
+                v2: None,
+                severity: Severity::Medium,
+                package: Some("libexample".to_owned()),
+                fixed: Some("1.2.3".to_owned()),
+            }],
+            ..ImageScanSpec::default()
+        };
+        store.apply_scan(name, &scan).expect("a scan");
+    }
+    store.snapshot()
+}
+
+/// One connection of a client that waits for each answer.
+struct Client {
+    stream: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr, ca: &Path) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(ca).expect("a CA file") {
+            roots.add(certificate.expect("a certificate")).expect("a usable certificate");
+        }
+        let mut config = rustls::ClientConfig::builder_with_provider(tls::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("TLS");
+        let socket = TcpStream::connect(address).expect("a connection");
+        socket.set_nodelay(true).expect("a socket");
+        let stream = rustls::StreamOwned::new(connection, socket);
+        Self { stream, request: Vec::new(), answer: Vec::new() }
+    }
+
+    /// Posts a review as Go's client does, in one write, and waits for the answer.
+    fn post(&mut self, body: &[u8]) -> std::borrow::Cow<'_, str> {
+        self.request.clear();
+        write!(
+            self.request,
+            "POST /admission-review?timeout=10s HTTP/1.1\r\nHost: caapc.caapc.svc:443\r\n\
+             User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\nAccept: application/json, \
+             */*\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n",
+            body.len()
+        )
+        .expect("memory");
+        self.request.extend_from_slice(body);
+        self.stream.write_all(&self.request).expect("written");
+        self.answer.clear();
+        let mut end = 0;
+        while end == 0 || self.answer.len() < end {
+            let mut chunk = [0; 16 << 10];
+            let read = self.stream.read(&mut chunk).expect("an answer");
+            assert!(read > 0, "the server closed the connection");
+            self.answer.extend_from_slice(&chunk[..read]);
+            if end == 0 {
+                end = head_and_length(&self.answer).unwrap_or(0);
+            }
+        }
+        String::from_utf8_lossy(&self.answer)
     }
 }
 
-fn rss_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
+/// Bytes of head and body, once the head is there.
+fn head_and_length(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&answer[..head]).ok()?;
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    Some(head + length.parse::<usize>().ok()?)
 }

@@ -224,7 +224,7 @@ mod tests {
     #[track_caller]
     fn images(workload: Workload, json: &str) -> Result<String, String> {
         let arena = Bump::new();
-        let object = Object::read("object", json::check(json).unwrap(), &arena).unwrap();
+        let object = Object::read("object", json::check(json, &arena).unwrap(), &arena).unwrap();
         let result = read(&object, workload, &arena);
         let show = |image: &ContainerImage<'_>| {
             format!("{} {}={}", image.list.word(), image.name, image.image)

@@ -1,26 +1,55 @@
-//! A reader of JSON text that allocates nothing: one strict check, then a cursor.
+//! A reader of JSON text that allocates nothing outside an arena: one strict check, then a cursor.
 //!
 //! Not a general JSON library: there is no tree and no number is ever read. serde_json stands
 //! beside it in tests and in the fuzz target as the judge of what is well-formed; it does not
 //! serve here because skipping a nested value makes it allocate a stack, and an escaped string
-//! a scratch buffer. Start at [`check`], then [`Cursor`].
+//! a scratch buffer. The check notes where each list and object ends, so that each byte is
+//! looked at once, however deep the fields are that are read. Start at [`check`], then [`Cursor`].
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec;
 
 /// The deepest nesting of lists and objects in one review, skipped fields included.
 pub const DEPTH_MAX: usize = 1024;
+
+/// Lists and objects whose end is noted, in the order of the text; the rest is searched for its
+/// end, so that no body can fill the arena with notes.
+const ENDS_MAX: usize = 1 << 16;
 
 /// The text of exactly one well-formed JSON value, made only by [`check`] and [`Cursor::skip`].
 ///
 /// INVARIANT (well formed): a [`Cursor`] over it meets no syntax fault. Nothing panics or loops
 /// if that were broken; the cursor would only see fewer fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Json<'b>(&'b str);
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'b> {
+    whole: &'b str,
+    start: usize,
+    end: usize,
+    /// Of the whole text, and which of them is the first at `start` or behind it.
+    ends: &'b [End],
+    next: usize,
+}
+
+/// A list or object of the text, in the order in which they open.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// The offset behind its closing bracket.
+    at: u32,
+    /// Which is the first one behind it.
+    next: u32,
+}
 
 impl<'b> Json<'b> {
     /// The text itself.
     pub fn text(self) -> &'b str {
-        self.0
+        self.whole.get(self.start..self.end).unwrap_or("null")
+    }
+}
+
+/// Two values are equal if they are written alike.
+impl PartialEq for Json<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
     }
 }
 
@@ -82,22 +111,38 @@ impl<'b> RawText<'b> {
     }
 }
 
-/// Checks that a text is one JSON value and nothing else, by the rules of RFC 8259.
+/// Checks that a text is one JSON value and nothing else, by the rules of RFC 8259. The arena
+/// takes the notes of where lists and objects end.
 ///
 /// # Errors
 /// The first fault, with its offset; also nesting beyond [`DEPTH_MAX`].
-pub fn check(text: &str) -> Result<Json<'_>, SyntaxError> {
-    let mut checker = Checker { bytes: text.as_bytes(), at: 0, depth: 0, objects: [0; _] };
+pub fn check<'b>(text: &'b str, arena: &'b Bump) -> Result<Json<'b>, SyntaxError> {
+    let mut checker = Checker {
+        bytes: text.as_bytes(),
+        at: 0,
+        depth: 0,
+        open: [Open::default(); _],
+        ends: Vec::with_capacity_in((text.len() / 24).min(ENDS_MAX), arena),
+    };
     checker.document()?;
-    Ok(Json(text))
+    let ends = checker.ends.into_bump_slice();
+    Ok(Json { whole: text, start: 0, end: text.len(), ends, next: 0 })
 }
 
 struct Checker<'b> {
     bytes: &'b [u8],
     at: usize,
     depth: usize,
-    /// One bit for each open bracket: set for an object.
-    objects: [u64; DEPTH_MAX / 64],
+    open: [Open; DEPTH_MAX],
+    ends: Vec<'b, End>,
+}
+
+/// A bracket that is open.
+#[derive(Clone, Copy, Default)]
+struct Open {
+    /// Its place among the ends; behind all of them if it is not noted.
+    number: u32,
+    object: bool,
 }
 
 impl Checker<'_> {
@@ -122,10 +167,7 @@ impl Checker<'_> {
                         }
                         break;
                     }
-                    (true, Some(b'}')) | (false, Some(b']')) => {
-                        self.at += 1;
-                        self.depth -= 1;
-                    }
+                    (true, Some(b'}')) | (false, Some(b']')) => self.close(),
                     (true, _) => return self.fault("`,` or `}`"),
                     (false, _) => return self.fault("`,` or `]`"),
                 }
@@ -162,36 +204,45 @@ impl Checker<'_> {
         }
     }
 
+    #[inline(always)]
     fn open(&mut self, object: bool) -> Result<(), SyntaxError> {
-        let (word, bit) = (self.depth / 64, 1_u64 << (self.depth % 64));
-        let Some(slot) = self.objects.get_mut(word) else {
+        let number = self.ends.len();
+        let Some(open) = self.open.get_mut(self.depth) else {
             return self.fault("at most 1024 levels of nesting");
         };
-        if object {
-            *slot |= bit;
-        } else {
-            *slot &= !bit;
+        *open = Open { number: if number < ENDS_MAX { number as u32 } else { u32::MAX }, object };
+        if number < ENDS_MAX {
+            self.ends.push(End { at: 0, next: 0 });
         }
         self.depth += 1;
         self.at += 1;
         Ok(())
     }
 
+    fn close(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+        let number = self.open.get(self.depth).map_or(u32::MAX, |open| open.number);
+        let next = self.ends.len() as u32;
+        if let Some(end) = self.ends.get_mut(number as usize) {
+            *end = End { at: u32::try_from(self.at).unwrap_or(u32::MAX), next };
+        }
+    }
+
     fn close_if_empty(&mut self, closer: u8) -> bool {
         self.blank();
         let empty = self.peek() == Some(closer);
         if empty {
-            self.at += 1;
-            self.depth -= 1;
+            self.close();
         }
         empty
     }
 
     fn top_is_object(&self) -> bool {
-        let top = self.depth.saturating_sub(1);
-        self.objects.get(top / 64).is_some_and(|word| word >> (top % 64) & 1 == 1)
+        self.open.get(self.depth.wrapping_sub(1)).is_some_and(|open| open.object)
     }
 
+    #[inline(always)]
     fn key(&mut self) -> Result<(), SyntaxError> {
         self.blank();
         if self.peek() != Some(b'"') {
@@ -206,6 +257,7 @@ impl Checker<'_> {
         Ok(())
     }
 
+    #[inline(always)]
     fn string(&mut self) -> Result<(), SyntaxError> {
         self.at += 1;
         loop {
@@ -301,14 +353,19 @@ impl Checker<'_> {
 /// A place in well-formed JSON text, moving forward only.
 #[derive(Clone, Debug)]
 pub struct Cursor<'b> {
+    /// Up to the end of the value, so that offsets are those of the whole.
     text: &'b str,
     at: usize,
+    ends: &'b [End],
+    /// INVARIANT (next): the first list or object at `at` or behind it.
+    next: usize,
 }
 
 impl<'b> Cursor<'b> {
     /// Stands before a value.
     pub fn new(json: Json<'b>) -> Self {
-        Self { text: json.0, at: 0 }
+        let Json { whole, start, end, ends, next } = json;
+        Self { text: whole.get(..end).unwrap_or_default(), at: start, ends, next }
     }
 
     /// The kind of the value it stands before.
@@ -328,6 +385,7 @@ impl<'b> Cursor<'b> {
     pub fn enter(&mut self) {
         self.blank();
         self.at += 1;
+        self.next += 1;
     }
 
     /// Inside an object: the next field's name, standing before its value afterwards.
@@ -368,24 +426,21 @@ impl<'b> Cursor<'b> {
     /// Passes the value it stands before, whatever it is, and gives its text.
     pub fn skip(&mut self) -> Json<'b> {
         self.blank();
-        let start = self.at;
-        let bytes = self.text.as_bytes();
-        let (mut at, mut depth) = (start, 0_usize);
-        while let Some(byte) = bytes.get(at) {
-            match byte {
-                b'"' => at = string_end(bytes, at + 1).0,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => break,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 && matches!(byte, b'"' | b'}' | b']') {
-                break;
+        let (start, next) = (self.at, self.next);
+        match self.peek() {
+            Some(b'"') => drop(self.string()),
+            Some(b'{' | b'[') => match self.ends.get(next) {
+                Some(end) => (self.at, self.next) = (end.at as usize, end.next as usize),
+                None => self.at = bracket_end(self.text.as_bytes(), start),
+            },
+            _ => {
+                let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+                let ends =
+                    |byte: &u8| matches!(byte, b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t');
+                self.at = start + rest.iter().position(ends).unwrap_or(rest.len());
             }
         }
-        self.at = at;
-        Json(self.text.get(start..at).unwrap_or("null"))
+        Json { whole: self.text, start, end: self.at, ends: self.ends, next }
     }
 
     /// Passes a comma and stands before what follows, or passes the closing bracket.
@@ -431,6 +486,25 @@ fn string_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
     }
 }
 
+/// Where the list or object that starts at `at` ends: behind its closing bracket.
+fn bracket_end(bytes: &[u8], mut at: usize) -> usize {
+    let mut depth = 0_usize;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(bytes, at + 1).0,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+#[inline(always)]
 fn after_blank(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
         at += 1;
@@ -439,6 +513,7 @@ fn after_blank(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The offset of the next quote, backslash or control character, or the end.
+#[inline(always)]
 fn special(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

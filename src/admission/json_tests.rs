@@ -8,7 +8,8 @@ use super::*;
 #[track_caller]
 fn agrees(text: &str) {
     let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text);
-    assert_eq!(check(text).is_ok(), theirs.is_ok(), "{text:?}: {theirs:?}");
+    let arena = Bump::new();
+    assert_eq!(check(text, &arena).is_ok(), theirs.is_ok(), "{text:?}: {theirs:?}");
 }
 
 #[test]
@@ -26,17 +27,19 @@ fn accepts_and_refuses_what_serde_json_does() {
 #[test]
 fn nesting_is_bounded() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-    assert!(check(&nested(DEPTH_MAX)).is_ok());
-    let error = check(&nested(DEPTH_MAX + 1)).unwrap_err();
+    let arena = Bump::new();
+    assert!(check(&nested(DEPTH_MAX), &arena).is_ok());
+    let error = check(&nested(DEPTH_MAX + 1), &arena).unwrap_err();
     assert_eq!(error.at, DEPTH_MAX);
     assert_eq!(error.expected, format!("at most {DEPTH_MAX} levels of nesting"));
-    assert!(check(&"[".repeat(10_000_000)).is_err());
+    assert!(check(&"[".repeat(10_000_000), &arena).is_err());
 }
 
 #[test]
 fn strings_are_borrowed_unless_escaped() {
     let arena = Bump::new();
-    let resolve = |text: &'static str| Cursor::new(check(text).unwrap()).string().resolve(&arena);
+    let resolve =
+        |text: &'static str| Cursor::new(check(text, &arena).unwrap()).string().resolve(&arena);
     assert_eq!(resolve(r#""plain é""#), "plain é");
     assert_eq!(resolve(r#""\"\\\/\b\f\n\r\t""#), "\"\\/\u{8}\u{c}\n\r\t");
     assert_eq!(resolve(r#""\u0041\u00e9\ud83d\ude00 \ud800x \udc00""#), "Aé😀 \u{fffd}x \u{fffd}");
@@ -47,7 +50,8 @@ fn strings_are_borrowed_unless_escaped() {
 fn a_cursor_walks_and_skips() {
     let arena = Bump::new();
     let json =
-        check(r#" { "a" : [1, "x]", {"y":"}"}, null] , "b":true,"c":"t","d":-1.5e3 } "#).unwrap();
+        check(r#" { "a" : [1, "x]", {"y":"}"}, null] , "b":true,"c":"t","d":-1.5e3 } "#, &arena)
+            .unwrap();
     let mut cursor = Cursor::new(json);
     assert_eq!(cursor.kind(), Kind::Object);
     cursor.enter();
@@ -65,12 +69,34 @@ fn a_cursor_walks_and_skips() {
 
     let mut items = Cursor::new(list);
     items.enter();
-    let mut kinds = Vec::new();
+    let mut kinds = std::vec::Vec::new();
     while items.item() {
         kinds.push(items.kind());
         items.skip();
     }
     assert_eq!(kinds, [Kind::Number, Kind::Text, Kind::Object, Kind::Null]);
+}
+
+/// The ends of the first lists are noted, those of the rest are searched for; both are walked.
+#[test]
+fn more_lists_than_are_noted_are_walked_alike() {
+    let arena = Bump::new();
+    let item = r#"[1,{"a":[]},"]"]"#;
+    let text = format!("[{}]", vec![item; ENDS_MAX / 2].join(","));
+    let mut cursor = Cursor::new(check(&text, &arena).unwrap());
+    cursor.enter();
+    let mut items = 0;
+    while cursor.item() {
+        let value = cursor.skip();
+        assert_eq!(value.text(), item);
+        let mut inner = Cursor::new(value);
+        inner.enter();
+        assert!(inner.item() && inner.skip().text() == "1");
+        assert!(inner.item() && inner.skip().text() == r#"{"a":[]}"#);
+        assert!(inner.item() && inner.kind() == Kind::Text);
+        items += 1;
+    }
+    assert_eq!(items, ENDS_MAX / 2);
 }
 
 proptest! {
@@ -89,6 +115,6 @@ proptest! {
     fn every_string_survives_a_round_trip(text in any::<String>()) {
         let arena = Bump::new();
         let json = serde_json::to_string(&text).unwrap();
-        prop_assert_eq!(Cursor::new(check(&json).unwrap()).string().resolve(&arena), text);
+        prop_assert_eq!(Cursor::new(check(&json, &arena).unwrap()).string().resolve(&arena), text);
     }
 }

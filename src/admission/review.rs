@@ -138,7 +138,7 @@ pub fn read<'a>(body: &'a [u8], arena: &'a Bump) -> Result<Request<'a>, BadRevie
     }
     let text =
         std::str::from_utf8(body).map_err(|error| BadReview::NotUtf8(error.valid_up_to()))?;
-    let json = json::check(text).map_err(|error| syntax(text, error))?;
+    let json = json::check(text, arena).map_err(|error| syntax(text, error))?;
 
     let root = Place::at("", &[]);
     let mut cursor = Cursor::new(json);

@@ -90,10 +90,11 @@ fn fields_may_come_in_any_order_and_escaped() {
 #[track_caller]
 fn object(json: &'static str) -> Result<String, String> {
     let arena = Bump::new();
-    let result = Object::read("object", json::check(json).unwrap(), &arena).and_then(|object| {
-        let (labels, owners) = (object.labels(&arena)?, object.owners(&arena)?);
-        Ok(format!("{} {} {labels:?} {}", object.name, object.deleted, owners.len()))
-    });
+    let result =
+        Object::read("object", json::check(json, &arena).unwrap(), &arena).and_then(|object| {
+            let (labels, owners) = (object.labels(&arena)?, object.owners(&arena)?);
+            Ok(format!("{} {} {labels:?} {}", object.name, object.deleted, owners.len()))
+        });
     result.map_err(|fault| fault.to_string())
 }
 
@@ -129,7 +130,7 @@ fn labels_and_owners_are_bounded() {
     let arena = Bump::new();
     let fault = |text: &str| {
         let text = arena.alloc_str(text);
-        let object = Object::read("object", json::check(text).unwrap(), &arena).unwrap();
+        let object = Object::read("object", json::check(text, &arena).unwrap(), &arena).unwrap();
         let fault = object.labels(&arena).err().or(object.owners(&arena).err());
         fault.map(|fault| fault.to_string())
     };

@@ -44,6 +44,12 @@ impl<'o> Bounded<'o> {
 
 impl Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // PERF: almost all text is plain and fits, and need not be looked at by character.
+        let plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+        if plain && !self.cut && self.out.len() + text.len() <= self.end {
+            self.out.push_str(text);
+            return Ok(());
+        }
         for c in text.chars().filter(|&c| is_safe(c)) {
             self.write_char(c)?;
         }

@@ -161,12 +161,30 @@ fn each_scan(
 /// One sentence with the file.
 pub fn exceptions(path: &Path) -> Result<Vec<(String, VulnerabilityExceptionSpec)>, String> {
     let text = read_text(path)?;
-    let in_file = |why: String| format!("{}: {why}", path.display());
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        let rows = table::import(&text).map_err(|why| format!("{}:{why}", path.display()))?;
-        return Ok(rows.into_iter().map(|row| (row.name, row.spec)).collect());
+    exceptions_of(&text, is_csv(path)).map_err(|why| match is_csv(path) {
+        true => format!("{}:{why}", path.display()),
+        false => format!("{}: {why}", path.display()),
+    })
+}
+
+/// The same for the text of a file; `csv`: it is one of the original's lists.
+///
+/// # Errors
+/// One sentence without the file.
+pub fn exceptions_of(
+    text: &str,
+    csv: bool,
+) -> Result<Vec<(String, VulnerabilityExceptionSpec)>, String> {
+    if !csv {
+        return objects(text, "VulnerabilityException");
     }
-    objects(&text, "VulnerabilityException").map_err(in_file)
+    let rows = table::import(text)?;
+    Ok(rows.into_iter().map(|row| (row.name, row.spec)).collect())
+}
+
+/// Whether a file is one of the original's exception lists, by its name.
+pub fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
 }
 
 /// Reads a settings file.
@@ -174,16 +192,29 @@ pub fn exceptions(path: &Path) -> Result<Vec<(String, VulnerabilityExceptionSpec
 /// # Errors
 /// One sentence with the file.
 pub fn settings(path: &Path) -> Result<ImageAssuranceSettingsSpec, String> {
-    let text = read_text(path)?;
-    let in_file = |why: String| format!("{}: {why}", path.display());
-    let mut all = objects(&text, "ImageAssuranceSettings").map_err(in_file)?;
+    settings_of(&read_text(path)?).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Settings as a text has them: the object `default`, or the fields of its `spec` alone.
+///
+/// # Errors
+/// One sentence without the file.
+pub fn settings_of(text: &str) -> Result<ImageAssuranceSettingsSpec, String> {
+    let bare: Result<Vec<Option<serde_json::Map<_, _>>>, _> = serde_saphyr::from_multiple(text);
+    if let Ok(bare) = bare
+        && let [Some(fields)] = bare.as_slice()
+        && !["apiVersion", "kind", "metadata", "spec"].iter().any(|key| fields.contains_key(*key))
+    {
+        return serde_json::from_value(fields.clone().into()).map_err(|error| error.to_string());
+    }
+    let mut all = objects(text, "ImageAssuranceSettings")?;
     match (all.pop(), all.len()) {
         (Some((name, spec)), 0) if name == SETTINGS_NAME => Ok(spec),
         (Some((name, _)), 0) => {
-            Err(in_file(format!("the settings object is named `{SETTINGS_NAME}`, not `{name}`")))
+            Err(format!("the settings object is named `{SETTINGS_NAME}`, not `{name}`"))
         }
-        (None, _) => Err(in_file("no ImageAssuranceSettings in this file".to_owned())),
-        _ => Err(in_file("several ImageAssuranceSettings; there is one".to_owned())),
+        (None, _) => Err("no ImageAssuranceSettings in this file".to_owned()),
+        _ => Err("several ImageAssuranceSettings; there is one".to_owned()),
     }
 }
 
@@ -312,16 +343,13 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> String {
     format!("{}: cannot be read: {error}", path.display())
 }
 
-/// The scans of one file of a folder that is watched, as objects with names. A report without a
-/// time is refused: read again after a restart, it would look as if made then.
+/// The scans of one file of a folder that is watched. A report without a time is refused: read
+/// again after a restart, it would look as if made then.
 ///
 /// # Errors
 /// One sentence with line and column.
-pub fn watched_scans(bytes: &[u8]) -> Result<Vec<(String, ImageScanSpec)>, String> {
+pub fn watched_scans(bytes: &[u8]) -> Result<Vec<ImageScanSpec>, String> {
     let reading = Reading { image: None, undated: None, latest: None };
     let reports = report::read_slice(bytes, &reading).map_err(|fault| fault.to_string())?;
-    // Two files about one image are two sources, so that the newest of them counts.
-    let of = report::content_name(bytes);
-    let named = |(at, report): (usize, Report)| (format!("{of}-{at}"), report.spec);
-    Ok(reports.into_iter().enumerate().map(named).collect())
+    Ok(reports.into_iter().map(|report| report.spec).collect())
 }

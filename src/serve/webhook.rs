@@ -347,7 +347,8 @@ fn refused(code: StatusCode, message: &str) -> Box<Response<Body>> {
 
 /// A user's text as a log line may have it; almost always as it is.
 fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) {
+    let plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if !plain && text.chars().any(char::is_control) {
         Cow::Owned(text.chars().filter(|c| !c.is_control()).collect())
     } else {
         Cow::Borrowed(text)

@@ -13,8 +13,13 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::json_line::JsonLine;
+
 /// Lines that may wait for the writer.
 const QUEUE_LINES_MAX: usize = 8_192;
+
+/// A line waits for others this long; [`QUEUE_LINES_MAX`] is room for 800,000 a second.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How long the end of the process waits for the writer.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
@@ -32,16 +37,16 @@ pub enum Format {
 #[derive(Debug)]
 pub struct Guard(SyncSender<Message>);
 
-/// The sending side; clones share the queue.
-#[derive(Clone, Debug)]
+/// The sending side.
+#[derive(Debug)]
 struct Lines {
     queue: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
 }
 
 /// One line that is being formatted.
-struct Line {
-    lines: Lines,
+struct Line<'a> {
+    lines: &'a Lines,
     bytes: Vec<u8>,
 }
 
@@ -68,7 +73,7 @@ pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
         .map_err(|error| format!("the log thread cannot start: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     let installed = match format {
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        Format::Json => builder.event_format(JsonLine).try_init(),
         Format::Text => builder.with_ansi(false).try_init(),
     };
     installed.map_err(|error| error.to_string())?;
@@ -78,6 +83,11 @@ pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
 fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64) {
     let mut out = io::BufWriter::new(io::stderr());
     while let Ok(first) = messages.recv() {
+        // PERF: whoever sends to a writer that sleeps here does not have to wake it: under load a
+        // line costs a request no system call.
+        if matches!(first, Message::Line(_)) {
+            std::thread::sleep(GATHER);
+        }
         // Whatever waits goes out in one write.
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
@@ -110,14 +120,14 @@ impl Drop for Guard {
 }
 
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line;
+    type Writer = Line<'a>;
 
-    fn make_writer(&'a self) -> Line {
-        Line { lines: self.clone(), bytes: Vec::new() }
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { lines: self, bytes: Vec::new() }
     }
 }
 
-impl Write for Line {
+impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -128,7 +138,7 @@ impl Write for Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Line<'_> {
     fn drop(&mut self) {
         if self.bytes.is_empty() {
             return;

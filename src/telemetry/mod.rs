@@ -4,5 +4,6 @@
 
 pub mod health;
 pub mod histogram;
+mod json_line;
 pub mod log;
 pub mod metrics;

@@ -41,16 +41,27 @@ const BURST_CHANGES_MAX: usize = 4_096;
 pub enum Change {
     /// A `ContainerAdmissionPolicy`.
     Policy(Event),
-    /// All policies of a folder at once, as they were read.
-    Policies(Vec<Entry>),
+    /// All policies of a folder at once, as they were read; what did not change is shared.
+    Policies(Vec<Arc<Entry>>),
     /// A `Namespace`, or its metadata.
     Namespace(Event),
     /// An `ImageScan`.
     Scan(Event),
+    /// Scans of a folder's files.
+    Filed(Vec<Filed>),
     /// A `VulnerabilityException`.
     Exception(Event),
     /// The `ImageAssuranceSettings`.
     Settings(Event),
+}
+
+/// What became of one scan in a file; its name is the file's and its number there.
+#[derive(Debug)]
+pub enum Filed {
+    /// It is, or is now, so.
+    Apply(String, Box<ImageScanSpec>),
+    /// It is gone.
+    Delete(String),
 }
 
 /// New shelves.
@@ -247,6 +258,7 @@ impl Shelving {
             }
             Change::Namespace(event) => self.namespace(event),
             Change::Scan(event) => self.scan(event),
+            Change::Filed(filed) => self.filed(filed),
             Change::Exception(event) => self.exception(event),
             Change::Settings(event) => self.settings(event),
         }
@@ -285,12 +297,25 @@ impl Shelving {
             Event::Apply(object) => {
                 let read = spec::<ImageScanSpec>(&object)
                     .and_then(|spec| self.store.apply_scan(&object.meta.name, &spec));
-                self.understood("scans", &object, read);
+                self.understood("scans", &object.meta.name, read);
             }
             Event::Delete(name) => self.store.delete_scan(&name),
             Event::Complete => {
                 self.first.scans = true;
                 self.store.end_scans();
+            }
+        }
+    }
+
+    fn filed(&mut self, filed: Vec<Filed>) {
+        self.dirty.scans = true;
+        for one in filed {
+            match one {
+                Filed::Apply(name, spec) => {
+                    let read = self.store.apply_scan(&name, &spec);
+                    self.understood("scans", &name, read);
+                }
+                Filed::Delete(name) => self.store.delete_scan(&name),
             }
         }
     }
@@ -302,7 +327,7 @@ impl Shelving {
             Event::Apply(object) => {
                 let read = spec::<VulnerabilityExceptionSpec>(&object)
                     .and_then(|spec| self.store.apply_exception(&object.meta.name, &spec));
-                self.understood("exceptions", &object, read);
+                self.understood("exceptions", &object.meta.name, read);
             }
             Event::Delete(name) => self.store.delete_exception(&name),
             Event::Complete => {
@@ -324,7 +349,7 @@ impl Shelving {
                     self.settings = Arc::new(spec);
                     Ok(())
                 });
-                self.understood("settings", &object, read);
+                self.understood("settings", &object.meta.name, read);
             }
             Event::Apply(object) => {
                 let name = object.meta.name;
@@ -347,10 +372,9 @@ impl Shelving {
     }
 
     /// An object that cannot be understood leaves the last version of it in force.
-    fn understood(&self, shelf: &'static str, object: &Loose, read: Result<(), String>) {
+    fn understood(&self, shelf: &'static str, name: &str, read: Result<(), String>) {
         if let Err(reason) = read {
             self.metrics.malformed.get_or_create(&Shelf { shelf }).inc();
-            let name = &object.meta.name;
             tracing::warn!(shelf, name, reason, "an object cannot be used; its last version stays");
         }
     }

@@ -1,13 +1,14 @@
 //! Local mode: a folder in the place of a cluster.
 //!
 //! `policies/`, `namespaces/`, `scans/`, `exceptions/` and `settings.yaml`, each optional. It is
-//! looked at when the system tells of a change, and every second anyway, so that a change counts
-//! within two. INVARIANT (last good stays): a file that breaks keeps what it last held; so does
-//! one that vanishes while it is being replaced, for no longer than a look. Start at [`run`].
+//! looked at when the system tells of a change, and now and then anyway, so that a change counts
+//! within two seconds. INVARIANT (last good stays): a file that breaks keeps what it last held; so
+//! does one that vanishes while it is being replaced, for no longer than a look. Start at [`run`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use caapc_compiler::check::{self, Limits};
 use caapc_compiler::policy::{Broken, Entry};
@@ -18,53 +19,48 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
 use super::feed::Event;
+use super::folder::{self, Stamp};
 use super::keeper::Change;
 use super::loose::Loose;
-use crate::api::{ImageScanSpec, SETTINGS_NAME};
-use crate::scan::files::watched_scans;
+use super::scan_files::{Deaf, ScanFiles};
+use crate::api::SETTINGS_NAME;
+use crate::scan::files::{exceptions_of, is_csv, settings_of};
 use crate::telemetry::metrics::{Control, Shelf};
 
-/// The folder is looked at this often, whatever the system tells.
+/// The folder is looked at this often, whatever the system tells; a large one less often, so that
+/// looking takes a twentieth of the time at most.
 const POLL: Duration = Duration::from_secs(1);
+const POLL_SHARE: u32 = 20;
 
 /// An editor writes in several steps: a change is read when it is this old.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Files of one kind.
+/// Files of one kind, scans not counted.
 const FILES_MAX: usize = 10_000;
-
-/// Files and folders that are looked at for one kind, those that do not count among them.
-const ENTRIES_MAX: usize = 100_000;
-
-/// Bytes of one file.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Tells of the folder until nobody listens.
 pub async fn run(folder: PathBuf, to: Sender<Change>, metrics: Control) {
-    let changed = std::sync::Arc::new(Notify::new());
-    let _watcher = watcher(&folder, std::sync::Arc::clone(&changed));
+    let changed = Arc::new(Notify::new());
+    let _watcher = watcher(&folder, Arc::clone(&changed));
     let mut state = Some(Box::new(Folder::new(folder, metrics)));
     loop {
         let Some(mut folder) = state.take() else { return };
+        let (to, begun) = (to.clone(), Instant::now());
         let looked = tokio::task::spawn_blocking(move || {
-            let changes = folder.look();
-            (folder, changes)
+            let looked = folder.look(&mut |change| to.blocking_send(change).map_err(|_| Deaf));
+            looked.map(|()| folder)
         });
-        let Ok((folder, changes)) = looked.await else { return };
+        let Ok(Ok(folder)) = looked.await else { return };
         state = Some(folder);
-        for change in changes {
-            if to.send(change).await.is_err() {
-                return;
-            }
-        }
-        if tokio::time::timeout(POLL, changed.notified()).await.is_ok() {
+        let pause = POLL.max(begun.elapsed() * POLL_SHARE);
+        if tokio::time::timeout(pause, changed.notified()).await.is_ok() {
             tokio::time::sleep(SETTLE).await;
         }
     }
 }
 
-/// Where the system cannot watch, looking every second is enough.
-fn watcher(folder: &Path, changed: std::sync::Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+/// Where the system cannot watch, looking now and then is enough.
+fn watcher(folder: &Path, changed: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Our own reading is an event as well.
         if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -80,11 +76,13 @@ struct Folder {
     root: PathBuf,
     metrics: Control,
     limits: Limits,
-    policies: Files<Entry>,
+    policies: Files<Arc<Entry>>,
     namespaces: Files<Loose>,
-    scans: Files<Loose>,
+    scans: ScanFiles,
     exceptions: Files<Loose>,
     settings: Files<Loose>,
+    /// Policies that were told of last; `None`: nothing was.
+    told: Option<usize>,
 }
 
 impl Folder {
@@ -95,44 +93,85 @@ impl Folder {
             limits: Limits::default(),
             policies: Files::new("policies"),
             namespaces: Files::new("namespaces"),
-            scans: Files::new("scans"),
+            scans: ScanFiles::default(),
             exceptions: Files::new("exceptions"),
             settings: Files::new("settings"),
+            told: None,
         }
     }
 
-    /// What changed since the last look.
-    fn look(&mut self) -> Vec<Change> {
+    /// Tells what changed since the last look.
+    fn look(&mut self, tell: &mut impl FnMut(Change) -> Result<(), Deaf>) -> Result<(), Deaf> {
         let Self { root, metrics, limits, .. } = self;
-        let mut changes = Vec::new();
-        let read = |name: &str, text: Text<'_>, last: &[Entry]| policies(name, text, last, limits);
-        if let Some(entries) = self.policies.look(&root.join("policies"), metrics, read) {
-            changes.push(Change::Policies(entries));
+        // One reader for each look: policies share their patterns.
+        let mut reader = check::Reader::new(*limits);
+        let read = |path: &Path, text: Text<'_>, last: &[Arc<Entry>]| {
+            policies(&mut reader, path, text, last)
+        };
+        if let Some(entries) = self.policies.look(&root.join("policies"), YAML, metrics, read) {
+            let entries = each_name_once(entries, metrics);
+            warn_of_none(self.told.replace(entries.len()), entries.len());
+            tell(Change::Policies(entries))?;
         }
-        let read = |_: &str, text: Text<'_>, _: &[Loose]| objects(text?, &["Namespace"]);
-        if let Some(found) = self.namespaces.look(&root.join("namespaces"), metrics, read) {
-            changes.extend(list(found).map(Change::Namespace));
+        let read = |_: &Path, text: Text<'_>, _: &[Loose]| objects(text?, &["Namespace"]);
+        if let Some(found) = self.namespaces.look(&root.join("namespaces"), YAML, metrics, read) {
+            list(found).map(Change::Namespace).try_for_each(&mut *tell)?;
         }
-        let read = |_: &str, text: Text<'_>, _: &[Loose]| scans(text?);
-        if let Some(found) = self.scans.look(&root.join("scans"), metrics, read) {
-            changes.extend(list(found).map(Change::Scan));
+        let read = |path: &Path, text: Text<'_>, _: &[Loose]| exceptions(path, text?);
+        let endings = &["yaml", "yml", "json", "csv"];
+        if let Some(found) = self.exceptions.look(&root.join("exceptions"), endings, metrics, read)
+        {
+            list(found).map(Change::Exception).try_for_each(&mut *tell)?;
         }
-        let read =
-            |_: &str, text: Text<'_>, _: &[Loose]| objects(text?, &["VulnerabilityException"]);
-        if let Some(found) = self.exceptions.look(&root.join("exceptions"), metrics, read) {
-            changes.extend(list(found).map(Change::Exception));
+        let read = |_: &Path, text: Text<'_>, _: &[Loose]| settings(text?);
+        if let Some(found) = self.settings.look(&root.join("settings.yaml"), YAML, metrics, read) {
+            list(found).map(Change::Settings).try_for_each(&mut *tell)?;
         }
-        let read = |_: &str, text: Text<'_>, _: &[Loose]| settings(text?);
-        if let Some(found) = self.settings.look(&root.join("settings.yaml"), metrics, read) {
-            changes.extend(list(found).map(Change::Settings));
-        }
-        changes
+        self.scans.look(&root.join("scans"), metrics, tell)
     }
 }
+
+const YAML: &[&str] = &["yaml", "yml", "json"];
 
 fn list(objects: Vec<Loose>) -> impl Iterator<Item = Event> {
     let objects = objects.into_iter().map(Event::Apply);
     std::iter::once(Event::Begin).chain(objects).chain([Event::Complete])
+}
+
+/// A cluster could hold only one policy of a name: of several the first counts, in the order of
+/// the files' names, and the others are told of.
+fn each_name_once(entries: Vec<Arc<Entry>>, metrics: &Control) -> Vec<Arc<Entry>> {
+    let mut first: HashMap<String, String> = HashMap::new();
+    let mut kept = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match first.get(entry.name()) {
+            None => {
+                first.insert(entry.name().to_owned(), entry.source().to_owned());
+                kept.push(entry);
+            }
+            Some(first) => {
+                metrics.malformed.get_or_create(&Shelf { shelf: "policies" }).inc();
+                tracing::error!(
+                    policy = entry.name(),
+                    counts = first,
+                    ignored = entry.source(),
+                    "two policies have the same name; give one of them another"
+                );
+            }
+        }
+    }
+    kept
+}
+
+/// Without policies everything is allowed, which is rarely what an empty folder was meant to say.
+fn warn_of_none(before: Option<usize>, now: usize) {
+    match (before, now) {
+        (None, 0) => tracing::warn!("there is no policy in `policies/`: every image is allowed"),
+        (Some(1..), 0) => {
+            tracing::error!("the last policy is gone from `policies/`: every image is allowed now");
+        }
+        _ => {}
+    }
 }
 
 /// What a file says now, and what is wrong with it.
@@ -157,13 +196,6 @@ struct Known<T> {
     missed: bool,
 }
 
-/// Changes whenever the file does; rarely when it does not, which is harmless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    bytes: u64,
-}
-
 impl<T: Clone> Files<T> {
     fn new(shelf: &'static str) -> Self {
         Self { shelf, known: BTreeMap::new(), looked: false, over: false }
@@ -173,43 +205,38 @@ impl<T: Clone> Files<T> {
     fn look(
         &mut self,
         at: &Path,
+        endings: &[&str],
         metrics: &Control,
-        read: impl Fn(&str, Text<'_>, &[T]) -> Read<T>,
+        mut read: impl FnMut(&Path, Text<'_>, &[T]) -> Read<T>,
     ) -> Option<Vec<T>> {
         let mut changed = !std::mem::replace(&mut self.looked, true);
-        let (found, over) = files(at);
-        if std::mem::replace(&mut self.over, over > 0) != (over > 0) && over > 0 {
+        let found = folder::files(at, endings, FILES_MAX);
+        if found.over && !self.over {
             metrics.malformed.get_or_create(&Shelf { shelf: self.shelf }).inc();
-            tracing::error!(
-                folder = %at.display(),
-                "more than {FILES_MAX} files, or {ENTRIES_MAX} entries, the limits: not all count"
-            );
+            tracing::error!(folder = %at.display(), "more than {FILES_MAX} files, the limit: not all count");
         }
+        self.over = found.over;
         let before = self.known.len();
         self.known.retain(|path, known| {
-            let missed = std::mem::replace(&mut known.missed, !found.contains_key(path));
+            let missed = std::mem::replace(&mut known.missed, !found.files.contains_key(path));
             !(missed && known.missed)
         });
         changed |= self.known.len() != before;
-        for (path, stamp) in found {
+        for (path, stamp) in found.files {
             let known = self.known.get(&path);
             if known.is_some_and(|known| known.stamp == stamp) {
                 continue;
             }
             changed = true;
             let last = known.map(|known| known.last.clone()).unwrap_or_default();
-            let name = path.display().to_string();
-            let text = bytes(&path);
+            let text = folder::bytes(&path);
             let text = text.as_deref().map_err(Clone::clone);
-            let read = read(&name, text, &last);
+            let read = read(&path, text, &last);
             let (now, faults) = read.unwrap_or_else(|fault| (last, vec![fault]));
-            for fault in &faults {
+            for reason in &faults {
                 metrics.malformed.get_or_create(&Shelf { shelf: self.shelf }).inc();
-                tracing::error!(
-                    file = name,
-                    reason = fault,
-                    "a file is wrong; what it last held stays"
-                );
+                let file = path.display();
+                tracing::error!(%file, reason, "a file is wrong; what it last held stays");
             }
             self.known.insert(path, Known { stamp, last: now, missed: false });
         }
@@ -217,83 +244,29 @@ impl<T: Clone> Files<T> {
     }
 }
 
-/// The files at a path: itself, or those below it that hold YAML or JSON, and how many are over
-/// the limits.
-///
-/// A folder that links lead to again is walked once. What is neither file nor folder is passed
-/// over: reading a pipe would wait for a writer, and nothing would be reloaded any more.
-fn files(at: &Path) -> (BTreeMap<PathBuf, Stamp>, usize) {
-    let mut found = BTreeMap::new();
-    let mut walked = HashSet::new();
-    let (mut entries_left, mut over) = (ENTRIES_MAX, 0);
-    let mut folders = vec![at.to_owned()];
-    while let Some(path) = folders.pop() {
-        let Ok(meta) = std::fs::metadata(&path) else { continue };
-        if meta.is_dir() {
-            let Ok(real) = std::fs::canonicalize(&path) else { continue };
-            if !walked.insert(real) {
-                continue;
-            }
-            let Ok(entries) = std::fs::read_dir(&path) else { continue };
-            // Hidden ones are an editor's, or a volume's behind its links.
-            let shown = |path: &PathBuf| {
-                path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
-            };
-            let mut below: Vec<_> = entries
-                .flatten()
-                .map(|entry| entry.path())
-                .filter(shown)
-                .take(entries_left + 1)
-                .collect();
-            if below.len() > entries_left {
-                over += 1;
-                below.truncate(entries_left);
-            }
-            entries_left -= below.len();
-            folders.extend(below);
-        } else if meta.is_file() && is_text(&path) {
-            if found.len() == FILES_MAX {
-                over += 1;
-                continue;
-            }
-            let stamp = Stamp { modified: meta.modified().ok(), bytes: meta.len() };
-            found.insert(path, stamp);
-        }
-    }
-    (found, over)
-}
-
-fn is_text(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("yaml" | "yml" | "json"))
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("larger than {} MiB, the limit", FILE_BYTES_MAX >> 20));
-    }
-    Ok(bytes)
-}
-
 fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Policies of a file; one that is broken is kept by the set in the version that compiled last.
-fn policies(name: &str, bytes: Text<'_>, last: &[Entry], limits: &Limits) -> Read<Entry> {
+fn policies(
+    reader: &mut check::Reader,
+    path: &Path,
+    bytes: Text<'_>,
+    last: &[Arc<Entry>],
+) -> Read<Arc<Entry>> {
+    let name = path.display().to_string();
     let (mut entries, mut faults) = match bytes.and_then(utf8) {
         Err(fault) => (Vec::new(), vec![fault]),
         Ok(text) => {
-            let reading = check::read(name, text, limits);
+            // Which of several files counts changes without any of these files changing.
+            reader.forget_names();
+            let reading = reader.read(&name, text);
             let errors = reading.diagnostics.iter().filter(|finding| finding.is_error());
             let faults: Vec<String> = errors.map(ToString::to_string).collect();
-            (reading.entries, faults)
+            (reading.entries.into_iter().map(Arc::new).collect(), faults)
         }
     };
     if faults.is_empty() {
@@ -302,19 +275,19 @@ fn policies(name: &str, bytes: Text<'_>, last: &[Entry], limits: &Limits) -> Rea
     // What the broken text hides may still be there: nothing of it is dropped.
     for before in last {
         if !entries.iter().any(|entry| entry.name() == before.name()) {
-            entries.push(before.clone());
+            entries.push(Arc::clone(before));
         }
     }
     if entries.is_empty() {
         let fault = faults.swap_remove(0);
-        entries.push(Entry::Broken(Broken {
-            name: name.to_owned(),
+        entries.push(Arc::new(Entry::Broken(Broken {
+            name: name.clone(),
             order: None,
             selector: None,
             namespace_selector: None,
             fault: fault.clone(),
-            source: name.to_owned(),
-        }));
+            source: name,
+        })));
         faults.push(fault);
     }
     Ok((entries, faults))
@@ -349,58 +322,16 @@ fn loose(object: &Value) -> Result<Loose, String> {
     if loose.meta.name.is_empty() { Err("metadata.name is missing".to_owned()) } else { Ok(loose) }
 }
 
-/// `ImageScan`s, or a scanner's reports.
-fn scans(bytes: &[u8]) -> Read<Loose> {
-    let object = |(name, spec): (String, ImageScanSpec)| {
-        loose(&json!({"metadata": {"name": name}, "spec": spec}))
-    };
-    let found = watched_scans(bytes)?.into_iter().map(object).collect::<Result<_, _>>()?;
-    Ok((found, Vec::new()))
+/// Exceptions: objects, or the original's list as CSV.
+fn exceptions(path: &Path, bytes: &[u8]) -> Read<Loose> {
+    let object = |(name, spec)| loose(&json!({"metadata": {"name": name}, "spec": json!(spec)}));
+    let found = exceptions_of(utf8(bytes)?, is_csv(path))?;
+    Ok((found.into_iter().map(object).collect::<Result<_, _>>()?, Vec::new()))
 }
 
 /// The settings, whole or their `spec` alone.
 fn settings(bytes: &[u8]) -> Read<Loose> {
-    if let Ok(found) = objects(bytes, &["ImageAssuranceSettings"]) {
-        return Ok(found);
-    }
-    let mut found = Vec::new();
-    for document in yaml::documents(utf8(bytes)?, &yaml::Limits::default()) {
-        if let Some(fault) = document.faults.first() {
-            return Err(fault.message.clone());
-        }
-        if let Some(root) = &document.root {
-            let spec = yaml::to_json(root);
-            found.push(loose(&json!({"metadata": {"name": SETTINGS_NAME}, "spec": spec}))?);
-        }
-    }
-    Ok((found, Vec::new()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    #[cfg(unix)]
-    fn links_and_pipes_do_not_stop_a_look() {
-        let root = std::env::temp_dir().join(format!("caapc-local-{}", std::process::id()));
-        fs::create_dir_all(root.join("below")).expect("folder");
-        for name in ["a.yaml", "below/b.json", "below/readme.md", ".hidden.yaml"] {
-            fs::write(root.join(name), "").expect("file");
-        }
-        // Two links to the folder itself would be 2^40 paths, one for each way through them.
-        for name in ["one", "two", "below/up"] {
-            std::os::unix::fs::symlink(&root, root.join(name)).expect("link");
-        }
-        std::os::unix::fs::symlink("self.yaml", root.join("self.yaml")).expect("link");
-        let pipe = std::process::Command::new("mkfifo").arg(root.join("pipe.yaml")).status();
-        assert!(pipe.expect("mkfifo").success());
-
-        let (found, over) = files(&root);
-        let names: Vec<_> = found.keys().filter_map(|path| path.file_name()).collect();
-        assert_eq!((names, over), (vec!["a.yaml".as_ref(), "b.json".as_ref()], 0));
-        fs::remove_dir_all(root).expect("clean");
-    }
+    let spec = settings_of(utf8(bytes)?)?;
+    let object = json!({"metadata": {"name": SETTINGS_NAME}, "spec": json!(spec)});
+    Ok((vec![loose(&object)?], Vec::new()))
 }

@@ -6,6 +6,7 @@
 
 pub mod events;
 pub mod feed;
+mod folder;
 pub mod keeper;
 pub mod lease;
 pub mod local;
@@ -14,6 +15,7 @@ pub mod namespace;
 pub mod policies;
 pub mod reports;
 pub mod retention;
+mod scan_files;
 pub mod status;
 pub mod validate;
 

@@ -4,7 +4,7 @@
 //! over a restart, when the object's own `status.lastCompiled` is what remains of it
 //! (spec: policy, "A policy that does not compile"). Start at [`Policies::apply`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -72,6 +72,8 @@ impl Force {
 pub struct Policies {
     set: Set,
     known: BTreeMap<String, Report>,
+    /// What a folder last said of each.
+    read: HashMap<String, Arc<Entry>>,
     seen: Option<HashSet<String>>,
     limits: Limits,
     changed: bool,
@@ -83,6 +85,7 @@ impl Policies {
         Self {
             set: Set::new(on_invalid),
             known: BTreeMap::new(),
+            read: HashMap::new(),
             seen: None,
             limits: Limits::default(),
             changed: true,
@@ -146,9 +149,14 @@ impl Policies {
         }
     }
 
-    /// Takes all policies of a folder.
-    pub fn replace(&mut self, entries: &[Entry], metrics: &Control) {
+    /// Takes all policies of a folder; of those that are shared with the time before, nothing is
+    /// compiled again.
+    pub fn replace(&mut self, entries: &[Arc<Entry>], metrics: &Control) {
         for entry in entries {
+            let before = self.read.insert(entry.name().to_owned(), Arc::clone(entry));
+            if before.is_some_and(|before| Arc::ptr_eq(&before, entry)) {
+                continue;
+            }
             let report = Report {
                 name: entry.name().to_owned(),
                 uid: String::new(),
@@ -161,7 +169,8 @@ impl Policies {
             };
             self.take(entry, report, &[], metrics);
         }
-        let names: HashSet<&str> = entries.iter().map(Entry::name).collect();
+        let names: HashSet<&str> = entries.iter().map(|entry| entry.name()).collect();
+        self.read.retain(|name, _| names.contains(name.as_str()));
         let gone = self.known.keys().filter(|name| !names.contains(name.as_str()));
         for name in gone.cloned().collect::<Vec<_>>() {
             self.remove(&name);
@@ -255,7 +264,10 @@ impl Policies {
         match (entry, in_force) {
             (Entry::Policy(policy), Force::Compiled) => {
                 rules = policy.rules.len();
-                message.insert_str(0, &figures(entry));
+                // Only the status of an object in a cluster has them.
+                if !report.uid.is_empty() {
+                    message.insert_str(0, &figures(entry));
+                }
             }
             _ => {
                 if message.is_empty()

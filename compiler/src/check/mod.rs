@@ -187,6 +187,11 @@ impl Reader {
         finish(report, reading)
     }
 
+    /// Forgets the names: what is read next may use them again.
+    pub fn forget_names(&mut self) {
+        self.names.clear();
+    }
+
     pub(crate) fn selector(&mut self, text: &str) -> Result<Selector, SelectorError> {
         if let Some(known) = self.selectors.get(text) {
             return known.clone();

@@ -191,7 +191,7 @@ pub fn object_name(spec: &ImageScanSpec) -> String {
 }
 
 /// The SHA-256 of something, as the name of an object.
-pub(super) fn content_name(bytes: &[u8]) -> String {
+fn content_name(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
