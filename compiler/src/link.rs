@@ -56,6 +56,7 @@ impl Linker {
             link.policy(unit);
         }
         let hits = link.rules;
+        link.draft.shrink_to_fit();
         link.draft.matcher =
             link.matcher.finish(hits, &mut self.tails).map_err(LinkError::TooBig)?;
         Ok(verify::verify(link.draft)?)

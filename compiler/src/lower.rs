@@ -4,9 +4,12 @@
 //! `!=`, `not in` and `IsNoneOf` are the same test with the branch sense flipped. The conditions
 //! in between live in one arena that goes with the compilation. Start at [`lower`].
 
+use std::collections::HashMap;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use caapc_vm::isa::{Inst, Op};
+use caapc_vm::program::{Lists, Strings};
 use smallvec::SmallVec;
 
 use crate::policy::{AgeCriterion, Bound, Broken, Comparison, Membership, Policy, Rule};
@@ -35,7 +38,7 @@ pub fn lower_broken(broken: &Broken) -> Unit {
         namespace_selector.unwrap_or(&all),
     );
     unit.broken = Some(broken.fault.as_str().into());
-    unit.rules = vec![UnitRule::reject_all()];
+    unit.rules = Box::new([UnitRule::reject_all()]);
     // Where one selector is broken, what was meant to be selected is not known: everything is.
     let both = selector.is_some() && namespace_selector.is_some();
     lower_select(&mut unit, selector.filter(|_| both), namespace_selector.filter(|_| both));
@@ -91,21 +94,24 @@ fn lower_select(
     both.extend(selector.map(|selector| condition(&arena, selector.node(), false)));
     both.extend(namespace_selector.map(|selector| condition(&arena, selector.node(), true)));
     let condition = fold(&arena, both, true);
-    let mut emit = Emit { unit, uses: SmallVec::new(), bound: SmallVec::new() };
+    let mut emit = Emit::default();
     match condition {
-        Condition::Always(true) => emit.unit.select.push(Inst::plain(Op::Apply, 0)),
-        Condition::Always(false) => emit.unit.select.push(Inst::plain(Op::Skip, 0)),
+        Condition::Always(true) => emit.code.push(Inst::plain(Op::Apply, 0)),
+        Condition::Always(false) => emit.code.push(Inst::plain(Op::Skip, 0)),
         condition => {
             let (apply, skip) = (emit.label(), emit.label());
             emit.condition(&condition, apply, skip, apply);
             emit.bind(apply);
-            emit.unit.select.push(Inst::plain(Op::Apply, 0));
+            emit.code.push(Inst::plain(Op::Apply, 0));
             emit.bind(skip);
-            emit.unit.select.push(Inst::plain(Op::Skip, 0));
+            emit.code.push(Inst::plain(Op::Skip, 0));
             emit.patch();
         }
     }
-    unit.seal();
+    unit.select = emit.code.into();
+    (unit.labels, unit.sets) = (emit.strings, emit.sets);
+    unit.labels.shrink_to_fit();
+    unit.sets.shrink_to_fit();
 }
 
 fn condition<'b>(arena: &'b Bump, node: &'b Node, namespace: bool) -> Condition<'b> {
@@ -182,32 +188,46 @@ fn fold<'b>(
 struct Label(usize);
 
 /// Emits branches to labels that are bound later, so that all go forward.
-struct Emit<'u> {
-    unit: &'u mut Unit,
+#[derive(Default)]
+struct Emit<'b> {
+    code: Vec<Inst>,
+    /// Keys and values, each once.
+    strings: Strings,
+    numbers: HashMap<&'b str, u32>,
+    sets: Lists,
     /// Instructions that branch to a label.
     uses: SmallVec<[(usize, Label); 16]>,
     /// Where each label is.
     bound: SmallVec<[u32; 8]>,
 }
 
-impl Emit<'_> {
+impl<'b> Emit<'b> {
     fn label(&mut self) -> Label {
         self.bound.push(0);
         Label(self.bound.len() - 1)
     }
 
     fn bind(&mut self, label: Label) {
-        self.bound[label.0] = self.unit.select.len() as u32;
+        self.bound[label.0] = self.code.len() as u32;
     }
 
     fn patch(&mut self) {
         for (at, label) in &self.uses {
-            self.unit.select[*at].to = self.bound[label.0];
+            self.code[*at].to = self.bound[label.0];
         }
     }
 
+    fn string(&mut self, text: &'b str) -> u32 {
+        *self.numbers.entry(text).or_insert_with(|| self.strings.push(text))
+    }
+
+    fn set(&mut self, values: &'b [Box<str>]) -> u32 {
+        let set: Vec<u32> = values.iter().map(|value| self.string(value)).collect();
+        self.sets.push(&set)
+    }
+
     /// Goes to `yes` if the condition holds, to `no` if not; `next`, which is one of them, follows.
-    fn condition(&mut self, condition: &Condition<'_>, yes: Label, no: Label, next: Label) {
+    fn condition(&mut self, condition: &Condition<'b>, yes: Label, no: Label, next: Label) {
         match *condition {
             // INVARIANT (folded): constants are only ever a whole selection.
             Condition::Always(_) => {}
@@ -215,21 +235,21 @@ impl Emit<'_> {
             Condition::And(operands) => self.list(operands, yes, no, next, true),
             Condition::Or(operands) => self.list(operands, yes, no, next, false),
             Condition::Test { op, key, operand } => {
-                let a = self.unit.label(key);
+                let a = self.string(key);
                 let b = match operand {
                     Operand::None => 0,
-                    Operand::Text(text) => self.unit.label(text),
-                    Operand::Set(set) => self.unit.set(set),
+                    Operand::Text(text) => self.string(text),
+                    Operand::Set(set) => self.set(set),
                 };
                 let sense = next == no;
                 let target = if sense { yes } else { no };
-                self.uses.push((self.unit.select.len(), target));
-                self.unit.select.push(Inst { op, sense, a, b, to: 0 });
+                self.uses.push((self.code.len(), target));
+                self.code.push(Inst { op, sense, a, b, to: 0 });
             }
         }
     }
 
-    fn list(&mut self, operands: &[Condition<'_>], yes: Label, no: Label, next: Label, all: bool) {
+    fn list(&mut self, operands: &[Condition<'b>], yes: Label, no: Label, next: Label, all: bool) {
         let Some((last, before)) = operands.split_last() else { return };
         for operand in before {
             let more = self.label();

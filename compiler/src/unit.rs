@@ -3,11 +3,9 @@
 //! Its operands are numbers in its own small pools; `link` moves them to the pools of the set.
 //! A unit depends on its policy's text only, so it is kept for as long as that does not change.
 
-use std::collections::HashMap;
-
 use caapc_vm::facts::Timestamp;
 use caapc_vm::isa::{Inst, Op};
-use caapc_vm::program::Action;
+use caapc_vm::program::{Action, Lists, Strings};
 use caapc_vm::time::Span;
 
 use crate::policy::Patterns;
@@ -21,12 +19,11 @@ pub struct Unit {
     /// Both selectors in canonical form, for people.
     pub(crate) selectors: Box<str>,
     pub(crate) broken: Option<Box<str>>,
-    pub(crate) labels: Vec<Box<str>>,
-    pub(crate) sets: Vec<Box<[u32]>>,
+    pub(crate) labels: Strings,
+    pub(crate) sets: Lists,
     /// The selection; branches count from its own beginning.
-    pub(crate) select: Vec<Inst>,
-    pub(crate) rules: Vec<UnitRule>,
-    numbers: HashMap<Box<str>, u32>,
+    pub(crate) select: Box<[Inst]>,
+    pub(crate) rules: Box<[UnitRule]>,
 }
 
 /// One rule.
@@ -76,11 +73,10 @@ impl Unit {
             )
             .into(),
             broken: None,
-            labels: Vec::new(),
-            sets: Vec::new(),
-            select: Vec::new(),
-            rules: Vec::new(),
-            numbers: HashMap::new(),
+            labels: Strings::default(),
+            sets: Lists::default(),
+            select: Box::default(),
+            rules: Box::default(),
         }
     }
 
@@ -92,26 +88,5 @@ impl Unit {
     /// Whether it stands for a policy that does not compile.
     pub fn is_broken(&self) -> bool {
         self.broken.is_some()
-    }
-
-    pub(crate) fn label(&mut self, text: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(text) {
-            return number;
-        }
-        let number = self.labels.len() as u32;
-        self.labels.push(text.into());
-        self.numbers.insert(text.into(), number);
-        number
-    }
-
-    pub(crate) fn set(&mut self, values: &[Box<str>]) -> u32 {
-        let set: Box<[u32]> = values.iter().map(|value| self.label(value)).collect();
-        self.sets.push(set);
-        self.sets.len() as u32 - 1
-    }
-
-    /// The pools are complete: what served to fill them goes.
-    pub(crate) fn seal(&mut self) {
-        self.numbers = HashMap::new();
     }
 }

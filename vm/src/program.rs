@@ -33,6 +33,12 @@ impl Strings {
         number
     }
 
+    /// Gives back the room that was kept for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -99,6 +105,12 @@ impl Lists {
         self.items.extend_from_slice(items);
         self.ends.push(self.items.len() as u32);
         number
+    }
+
+    /// Gives back the room that was kept for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.items.shrink_to_fit();
+        self.ends.shrink_to_fit();
     }
 
     /// How many lists there are.
@@ -180,6 +192,18 @@ pub struct Draft {
     pub code: Vec<Inst>,
     /// Finds the rules whose patterns match; its hits are rules numbered over all policies.
     pub matcher: Matcher,
+}
+
+impl Draft {
+    /// Gives back the room that was kept for more: a program lives long.
+    pub fn shrink_to_fit(&mut self) {
+        self.labels.shrink_to_fit();
+        self.sets.shrink_to_fit();
+        self.texts.shrink_to_fit();
+        self.paths.shrink_to_fit();
+        self.policies.shrink_to_fit();
+        self.code.shrink_to_fit();
+    }
 }
 
 /// Whether a rule admits or rejects.

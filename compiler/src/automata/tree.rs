@@ -88,6 +88,7 @@ impl Literals {
                 ),
             });
         }
+        tree.shrink_to_fit();
         Ok(tree)
     }
 }

@@ -306,6 +306,14 @@ impl Tree {
         self.nodes.get(number).and_then(|node| self.labels.get(node.label())).unwrap_or(&[])
     }
 
+    /// Gives back the room that was kept for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.keys.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.rows.shrink_to_fit();
+    }
+
     /// A tree with a root only.
     pub fn empty() -> Self {
         let (root, end) = (Node::new(1, 0, 0, 0), Node::new(1, 0, 0, 0));
