@@ -17,7 +17,6 @@ use caapc_vm::verify::{self, KEEPS_MAX};
 use caapc_vm::wire::Fault;
 
 use crate::automata::{Builder, TailCache, TooBig};
-use crate::policy::PathPattern;
 use crate::unit::{Age, Unit, UnitRule};
 
 /// Why units do not make a program.
@@ -90,7 +89,6 @@ struct Link<'u> {
     matcher: Builder,
     rules: u32,
     labels: HashMap<&'u str, u32>,
-    texts: HashMap<&'u str, u32>,
     sets: HashMap<Vec<u32>, u32>,
     spans: HashMap<Span, u32>,
     instants: HashMap<Timestamp, u32>,
@@ -156,12 +154,13 @@ impl<'u> Link<'u> {
             + usize::from(age.is_some());
         let next = (self.draft.code.len() + tests + 1) as u32;
         if let Some(path) = path {
-            let mut texts = Vec::new();
-            for PathPattern { text, shape } in path.values.iter() {
-                texts.push(self.text(text));
-                self.matcher.add(&shape, self.rules);
-            }
+            let lens = path.values.iter().map(|pattern| pattern.text.len());
+            let first = self.draft.texts.share(path.values.texts(), lens);
+            let texts: Vec<u32> = (first..self.draft.texts.len() as u32).collect();
             let a = self.draft.paths.push(&texts);
+            for pattern in path.values.iter() {
+                self.matcher.add(&pattern.shape, self.rules);
+            }
             self.push(Inst { op: Op::PathMatch, sense: path.none_of, a, b: 0, to: next });
         }
         if let Some((mask, none_of)) = *status {
@@ -214,8 +213,8 @@ impl<'u> Link<'u> {
         *self.labels.entry(text).or_insert_with(|| self.draft.labels.push(text))
     }
 
-    fn text(&mut self, text: &'u str) -> u32 {
-        *self.texts.entry(text).or_insert_with(|| self.draft.texts.push(text))
+    fn text(&mut self, text: &Arc<str>) -> u32 {
+        self.draft.texts.share(Arc::clone(text), [text.len()])
     }
 
     fn set(&mut self, set: &[u32], labels: &[u32]) -> u32 {

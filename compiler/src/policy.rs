@@ -9,7 +9,7 @@ use caapc_vm::program::Action;
 use caapc_vm::time::Span;
 
 use crate::automata::Shape;
-use crate::automata::code::{Reader, put_bytes};
+use crate::automata::code::{Reader, put, put_bytes};
 use crate::selector::Selector;
 
 /// A policy that compiles.
@@ -60,10 +60,13 @@ pub struct PathCriterion {
     pub values: Patterns,
 }
 
-/// The regular expressions of one `imagePath`: the text of each and how it is searched, in one
-/// block of memory that a policy and its unit share.
+/// The regular expressions of one `imagePath`: the text of each and how it is searched. A policy
+/// and its unit share them, and the program the texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patterns {
+    /// All texts, one after the other.
+    texts: Arc<str>,
+    /// For each pattern the length of its text, and its shape.
     code: Arc<[u8]>,
 }
 
@@ -79,26 +82,32 @@ pub struct PathPattern<'p> {
 impl Patterns {
     /// Gathers patterns.
     pub fn new<'p>(patterns: impl IntoIterator<Item = PathPattern<'p>>) -> Self {
-        let mut code = Vec::new();
+        let (mut texts, mut code) = (String::new(), Vec::new());
         for PathPattern { text, shape } in patterns {
-            put_bytes(&mut code, text.as_bytes());
+            texts.push_str(text);
+            put(&mut code, text.len());
             put_bytes(&mut code, shape.code());
         }
-        Self { code: code.into() }
+        Self { texts: texts.into(), code: code.into() }
     }
 
     /// The patterns in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = PathPattern<'_>> {
+        let mut texts = &*self.texts;
         let mut rest = Reader { rest: &self.code };
         std::iter::from_fn(move || {
             if rest.rest.is_empty() {
                 return None;
             }
-            let (text, code) = (rest.bytes(), rest.bytes());
-            // Only `new` makes such a block, so the text is one.
-            let text = std::str::from_utf8(text).unwrap_or_default();
-            Some(PathPattern { text, shape: Shape::from_code(code) })
+            let (text, after) = texts.split_at_checked(rest.number())?;
+            texts = after;
+            Some(PathPattern { text, shape: Shape::from_code(rest.bytes()) })
         })
+    }
+
+    /// The texts of all, one after the other.
+    pub(crate) fn texts(&self) -> Arc<str> {
+        Arc::clone(&self.texts)
     }
 
     /// Whether there are none.

@@ -3,6 +3,8 @@
 //! Its operands are numbers in its own small pools; `link` moves them to the pools of the set.
 //! A unit depends on its policy's text only, so it is kept for as long as that does not change.
 
+use std::sync::Arc;
+
 use caapc_vm::facts::Timestamp;
 use caapc_vm::isa::{Inst, Op};
 use caapc_vm::program::{Action, Lists, Strings};
@@ -14,11 +16,11 @@ use crate::selector::Selector;
 /// One compiled policy.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) order: Option<f64>,
     /// Both selectors in canonical form, for people.
-    pub(crate) selectors: Box<str>,
-    pub(crate) broken: Option<Box<str>>,
+    pub(crate) selectors: Arc<str>,
+    pub(crate) broken: Option<Arc<str>>,
     pub(crate) labels: Strings,
     pub(crate) sets: Lists,
     /// The selection; branches count from its own beginning.

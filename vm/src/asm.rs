@@ -113,7 +113,7 @@ enum Section {
     Patterns,
 }
 
-/// A policy as it is read; its texts are interned when everything is known.
+/// A policy as it is read; its texts get their numbers when everything is known.
 #[derive(Default)]
 struct Policy {
     name: String,
@@ -424,28 +424,24 @@ impl Assembler {
         Ok((number, rest))
     }
 
-    /// Interns texts as the linker does: policy by policy, its names and then its patterns.
+    /// Numbers texts as the linker does: policy by policy, its names and then its patterns.
     fn finish(mut self) -> Result<(Draft, Vec<(String, u32)>), AsmError> {
         self.close_section().map_err(|message| AsmError { line: 0, message })?;
-        let mut texts: HashMap<String, u32> = HashMap::new();
         let mut patterns = Vec::new();
         let draft = &mut self.draft;
-        let mut intern = |draft: &mut Draft, text: &str| {
-            *texts.entry(text.to_owned()).or_insert_with(|| draft.texts.push(text))
-        };
         for policy in &self.policies {
             let row = PolicyRow {
-                name: intern(draft, &policy.name),
+                name: draft.texts.push(&policy.name),
                 order: policy.order,
-                selectors: intern(draft, &policy.selectors),
-                broken: policy.broken.as_ref().map(|fault| intern(draft, fault)),
+                selectors: draft.texts.push(&policy.selectors),
+                broken: policy.broken.as_ref().map(|fault| draft.texts.push(fault)),
                 select: policy.select as u32,
                 rules: policy.rules as u32,
             };
             draft.policies.push(row);
             for &(path, rule) in &policy.paths {
                 let path = self.patterns.get(&path).map_or(&[][..], Vec::as_slice);
-                let numbers: Vec<u32> = path.iter().map(|text| intern(draft, text)).collect();
+                let numbers: Vec<u32> = path.iter().map(|text| draft.texts.push(text)).collect();
                 draft.paths.push(&numbers);
                 patterns.extend(path.iter().map(|text| (text.clone(), rule)));
             }

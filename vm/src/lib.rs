@@ -15,6 +15,7 @@ pub mod listing;
 pub mod matcher;
 pub mod program;
 pub mod run;
+pub mod texts;
 pub mod time;
 pub mod trace;
 pub mod verify;

@@ -7,6 +7,7 @@
 use crate::facts::Timestamp;
 use crate::isa::{INST_BYTES, Inst, Op};
 use crate::matcher::Matcher;
+use crate::texts::Texts;
 use crate::time::Span;
 use crate::verify;
 use crate::wire::{Fault, Reader, Writer};
@@ -183,7 +184,7 @@ pub struct Draft {
     /// Fixed points in time; none twice.
     pub instants: Vec<Timestamp>,
     /// Names, patterns and notes.
-    pub texts: Strings,
+    pub texts: Texts,
     /// The patterns of each rule that has some, rule by rule: numbers in `texts`.
     pub paths: Lists,
     /// The policies in the order in which they are asked.
@@ -540,7 +541,7 @@ fn read(from: &mut Reader<'_>) -> Result<Draft, Fault> {
         }
         Ok(Timestamp { secs, nanos })
     })?;
-    let texts = Strings::read(from, "texts")?;
+    let texts = Texts::read(from, "texts")?;
     let paths = Lists::read(from, "paths")?;
     let policies = from.list("policies", TABLE_ROWS_MAX, read_policy)?;
     let code = from.list("code", TABLE_ROWS_MAX, read_inst)?;

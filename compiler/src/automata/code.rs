@@ -8,7 +8,7 @@ const LOOKS: [Look; 6] =
     [Look::Start, Look::End, Look::StartLine, Look::EndLine, Look::Word, Look::NotWord];
 
 /// Appends a number, seven bits to a byte.
-pub(super) fn put(code: &mut Vec<u8>, mut number: usize) {
+pub(crate) fn put(code: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         code.push(number as u8 | 0x80);
         number >>= 7;
@@ -119,7 +119,7 @@ impl<'c> Reader<'c> {
         byte
     }
 
-    pub(super) fn number(&mut self) -> usize {
+    pub(crate) fn number(&mut self) -> usize {
         let (mut number, mut shift) = (0, 0);
         loop {
             let byte = self.byte();
