@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use caapc_compiler::link::Linker;
 use caapc_compiler::oracle::{Oracle, Outcome};
-use caapc_compiler::policy::Entry;
+use caapc_compiler::policy::{Entry, Policy};
 use caapc_compiler::{assemble, compile};
-use caapc_vm::facts::{ImageFacts, RequestFacts};
+use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
 use caapc_vm::listing::{Options, listing};
 use caapc_vm::program::{Action, Program};
 use caapc_vm::run::{self, Scratch, Verdict};
@@ -111,6 +111,63 @@ fn named(program: &Program, verdict: Verdict) -> Outcome<'_> {
     let info = verdict.rule().and_then(|rule| program.rule(rule)).expect("a verdict names a rule");
     assert_eq!(info.action, action);
     Outcome::Decided { policy: info.policy, rule: info.index, action }
+}
+
+/// The rows over many policies against each selector alone; labels come back, so that what was
+/// kept from the request before is used as well.
+#[test]
+fn crowds_of_policies_select_as_each_selector_does() {
+    let mut rng = Rng::new(7);
+    for count in [10, 70, 700, 3_000] {
+        let entries = random::crowd(&mut rng, count);
+        let policies: Vec<&Policy> = entries
+            .iter()
+            .filter_map(|entry| if let Entry::Policy(policy) = entry { Some(policy) } else { None })
+            .collect();
+        let program = link(&mut Linker::new(), &entries);
+        let mut scratch = Scratch::new();
+        let mut applied = 0;
+        let mut requests: Vec<[Vec<(String, String)>; 2]> = (0..60)
+            .map(|_| {
+                let own = random::crowd_labels(&mut rng, count);
+                [own, random::crowd_labels(&mut rng, count)]
+            })
+            .collect();
+        // Values that no selector mentions, but into which some look.
+        requests.extend((0..10).map(|digit| {
+            let labels = [("app", format!("v{digit}-unheard-of")), ("tier", "x".to_owned())];
+            [labels.map(|(key, value)| (key.to_owned(), value)).to_vec(), Vec::new()]
+        }));
+        for nth in (0..requests.len()).flat_map(|nth| [nth, nth, nth / 2, nth + 1]) {
+            let nth = nth % requests.len();
+            let [own, namespace] = requests[nth].each_ref().map(|labels| random::borrowed(labels));
+            let facts = RequestFacts {
+                labels: &own,
+                namespace_labels: &namespace,
+                now: Timestamp::from_secs(0),
+                skew_secs: 0,
+            };
+            run::select(&program, &mut scratch, &facts);
+            let applies = |policy: &Policy| {
+                policy.selector.matches(&own) && policy.namespace_selector.matches(&namespace)
+            };
+            let expected: Vec<usize> =
+                (0..count).filter(|&policy| applies(policies[policy])).collect();
+            assert_eq!(scratch.applied(), expected.len(), "{count} policies, {facts:?}");
+            applied += expected.len();
+            for status in ScanStatus::ALL {
+                let image = ImageFacts { path: "x", canonical: None, status, last_scan: None };
+                let verdict = run::run(&program, &mut scratch, &image);
+                let first = expected.iter().find(|&&policy| policy % 4 == status as usize);
+                assert_eq!(
+                    verdict.rule().map(|rule| rule.0 as usize),
+                    first.copied(),
+                    "{count} policies, {status:?}, {facts:?}"
+                );
+            }
+        }
+        assert!(applied > count, "only {applied} policies applied");
+    }
 }
 
 #[test]

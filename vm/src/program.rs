@@ -61,6 +61,11 @@ impl Strings {
         self.text.get(start..end).unwrap_or("")
     }
 
+    /// The text of all of them, one after the other.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
     /// Every string in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len() as u32).map(|number| self.at(number))
@@ -259,9 +264,11 @@ impl RuleRow {
     }
 }
 
-/// The rules that one `keep` drops when its test does not hold, as bits.
+/// One `keep` of `linked`, and the rules that it drops when its test does not hold, as bits.
 #[derive(Clone, Debug)]
 pub(crate) struct Keep {
+    pub(crate) test: Op,
+    pub(crate) operand: u32,
     pub(crate) rules: Box<[u64]>,
 }
 
@@ -278,8 +285,10 @@ pub(crate) struct Derived {
     pub(crate) flips: Vec<u64>,
     pub(crate) rejects: Vec<u64>,
     pub(crate) status: [Vec<u64>; 4],
-    /// One for each `keep` of `linked`, by its pc.
-    pub(crate) keeps: Vec<Option<Keep>>,
+    /// Whether some rule has patterns.
+    pub(crate) has_paths: bool,
+    /// The `keep`s on age of `linked`, in its order.
+    pub(crate) keeps: Vec<Keep>,
     pub(crate) index: crate::index::Index,
     pub(crate) longest_select: usize,
     pub(crate) longest_rules: usize,
@@ -390,12 +399,7 @@ impl Program {
     /// The program of no policies: every image passes.
     pub fn empty() -> Self {
         let draft = Draft { code: vec![Inst::plain(Op::First, 0)], ..Draft::default() };
-        let derived = Derived {
-            linked_end: 1,
-            first_rules: vec![0],
-            keeps: vec![None],
-            ..Derived::default()
-        };
+        let derived = Derived { linked_end: 1, first_rules: vec![0], ..Derived::default() };
         Self { draft, derived }
     }
 

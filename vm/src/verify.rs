@@ -304,9 +304,10 @@ fn derive(
     };
     let keeps = draft.code[..linked_end]
         .iter()
-        .map(|inst| {
-            let test = inst.op.kept()?;
-            Some(Keep { rules: bits(&|rule| rule.age == Some((test, inst.a))).into_boxed_slice() })
+        .filter_map(|inst| {
+            let (test, operand) = (inst.op.kept()?, inst.a);
+            let rules = bits(&|rule| rule.age == Some((test, operand))).into_boxed_slice();
+            Some(Keep { test, operand, rules })
         })
         .collect();
     let longest = |range: Range<usize>| longest_path(&draft.code, range);
@@ -319,6 +320,7 @@ fn derive(
     Derived {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         linked_end,
+        has_paths: rules.iter().any(|rule| rule.path.is_some()),
         flips: bits(&|rule| rule.path.is_none_or(|(_, none_of)| none_of)),
         rejects: bits(&|rule| rule.action == Action::Reject),
         status: [0, 1, 2, 3].map(|status| bits(&|rule| rule.statuses() & (1 << status) != 0)),

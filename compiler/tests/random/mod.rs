@@ -215,6 +215,65 @@ fn entry(rng: &mut Rng, nth: usize) -> Entry {
     })
 }
 
+/// As many policies as fill several words of bits, so that the rows over them take every form:
+/// keys that all, some or single policies need, values that few or many mention. Each has one rule,
+/// which wants the status of its number, so that a verdict says which quarter applied first.
+pub(crate) fn crowd(rng: &mut Rng, count: usize) -> Vec<Entry> {
+    let rule = |nth: usize| Rule {
+        action: Action::Reject,
+        image_path: None,
+        image_scan_status: Some(StatusCriterion {
+            operator: Membership::IsOneOf,
+            values: vec![ScanStatus::ALL[nth % 4].word().to_owned()],
+        }),
+        image_last_scan: None,
+    };
+    (0..count)
+        .map(|nth| {
+            let (rare, value) = (rng.below(count), rng.below(count / 2));
+            let text = match rng.below(10) {
+                0 => format!("app == 'v{value}' && tier in {{'web', 'v{rare}'}} && !has(k{rare})"),
+                1 => format!("team == 'v{value}' || team == 'web'"),
+                2 => format!("has(env) && !(env in {{'web', 'v{value}'}})"),
+                3 => format!("k{rare} == 'v{value}' && app != 'dev'"),
+                4 => format!("has(k{rare}) && has(k{value})"),
+                5 => format!("app starts with 'v{}' && has(tier)", value % 10),
+                6 => format!("app == 'v{value}' || has(tier) && tier != 'web'"),
+                7 => selector_text(rng, 1),
+                8 => "app != 'web'".to_owned(),
+                _ => "app == 'web' && tier == 'web'".to_owned(),
+            };
+            let own = selector::parse(&text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
+            let all = selector::parse(rng.pick(&["all()", "team == 'web'", "has(app)"]));
+            Entry::Policy(Policy {
+                name: format!("policy-{nth:05}"),
+                order: None,
+                selector: own,
+                namespace_selector: all.unwrap_or_else(|error| panic!("{error:?}")),
+                rules: vec![rule(nth)],
+                source: String::new(),
+            })
+        })
+        .collect()
+}
+
+/// Labels that a [`crowd`] of `count` policies mentions.
+pub(crate) fn crowd_labels(rng: &mut Rng, count: usize) -> Vec<(String, String)> {
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for key in ["app", "tier", "team", "env"] {
+        match rng.below(4) {
+            0 => {}
+            1 => labels.push((key.to_owned(), format!("v{}", rng.below(count)))),
+            2 => labels.push((key.to_owned(), rng.pick(VALUES).to_owned())),
+            _ => labels.push((key.to_owned(), "web".to_owned())),
+        }
+    }
+    for _ in 0..rng.below(4) {
+        labels.push((format!("k{}", rng.below(count)), format!("v{}", rng.below(count / 2))));
+    }
+    labels
+}
+
 #[derive(Debug)]
 pub(crate) struct Image {
     pub(crate) path: String,
@@ -232,7 +291,7 @@ pub(crate) struct Request {
     pub(crate) images: Vec<Image>,
 }
 
-fn borrowed(labels: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(crate) fn borrowed(labels: &[(String, String)]) -> Vec<(&str, &str)> {
     labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 

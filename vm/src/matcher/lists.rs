@@ -87,6 +87,18 @@ impl Lists {
     /// Whether `out` would set a hit that is wanted and not set yet.
     #[inline]
     pub(super) fn is_pending(&self, out: Out, wanted: &[u64], hits: &[u64]) -> bool {
+        self.is_pending_within(usize::MAX, out, wanted, hits)
+    }
+
+    /// The same, but a list of more than `max` words may be taken to be pending.
+    #[inline]
+    pub(super) fn is_pending_within(
+        &self,
+        max: usize,
+        out: Out,
+        wanted: &[u64],
+        hits: &[u64],
+    ) -> bool {
         let pending = |word: usize, bits: u64| {
             bits & wanted.get(word).copied().unwrap_or(0) & !hits.get(word).copied().unwrap_or(0)
                 != 0
@@ -94,10 +106,21 @@ impl Lists {
         if out.0 & Out::LIST == 0 {
             return pending(out.0 as usize >> 6, 1 << (out.0 & 63));
         }
-        out != Out::NONE
-            && self.runs(out.0 & !Out::LIST).iter().any(|&run| {
-                (run.word as usize..).zip(self.bits(run)).any(|(word, &bits)| pending(word, bits))
-            })
+        if out == Out::NONE {
+            return false;
+        }
+        let mut left = max;
+        for &run in self.runs(out.0 & !Out::LIST) {
+            let words = self.bits(run);
+            if words.len() > left {
+                return true;
+            }
+            left -= words.len();
+            if (run.word as usize..).zip(words).any(|(word, &bits)| pending(word, bits)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Calls `each` with every (word, bits) of `out`.

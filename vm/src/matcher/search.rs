@@ -6,6 +6,9 @@ use super::symbols::{OTHER, symbol};
 use super::trie::{Act, Aside, Row};
 use super::{ByHit, Machine, Matcher, TEXT_MAX};
 
+/// The most words of a list of hits that are looked at before a tail is run.
+const TAIL_WORDS: usize = 4;
+
 /// What a search needs to remember. One for each thread; [`MatcherScratch::prepare`] is the only
 /// place that allocates.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +149,9 @@ impl Search<'_> {
                     }
                 }
                 Act::Tail(dfa) => {
-                    if self.is_pending(row.out) {
+                    // PERF: to ask about a long list costs more than to run a small automaton.
+                    let (wanted, hits) = (self.wanted, &*self.hits);
+                    if self.matcher.lists.is_pending_within(TAIL_WORDS, row.out, wanted, hits) {
                         let rest = self.symbols.get(end..).unwrap_or(&[]);
                         if self.matcher.dfas.is_match(dfa, rest) {
                             self.set(row.out);
