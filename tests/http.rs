@@ -69,7 +69,7 @@ async fn start_with(
     let files = Files { client_ca: client_ca(&folder), ..files };
     let tls = Arc::new(Tls::load(files).expect("a certificate"));
     let connections = Metrics::new().connections;
-    let config = tls.server_config().expect("a configuration");
+    let config = tls.server_config();
     let slow = Arc::new(Semaphore::new(0));
     let waiting = Arc::new(Semaphore::new(0));
     let body_read = limits.body_read;
@@ -213,13 +213,34 @@ async fn giant_heads_and_bodies_are_refused() {
 async fn one_connection_too_many_is_closed_at_once() {
     let server = start("cap", Limits { connections_max: 2, ..Limits::default() }).await;
     let mut one = connect(server.address, &server.ca).await.expect("TLS");
-    let two = connect(server.address, &server.ca).await.expect("TLS");
+    let mut two = connect(server.address, &server.ca).await.expect("TLS");
+    // Neither is idle.
+    let slow = b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na";
+    one.write(slow).await.expect("a write");
+    two.write(slow).await.expect("a write");
+    server.waiting.acquire_many(2).await.expect("open").forget();
     assert!(connect(server.address, &server.ca).await.is_err(), "a third one");
     assert_eq!(server.connections.refused.get(), 1);
     drop(two);
+    server.slow.add_permits(2);
     eventually("a free place", || server.connections.open.get() == 1).await;
     connect(server.address, &server.ca).await.expect("a place is free again");
+    assert_eq!(one.answer().await.expect("an answer").code, 200);
+}
+
+#[tokio::test]
+async fn the_connection_that_is_idle_for_longest_makes_room() {
+    let server = start("evict", Limits { connections_max: 2, ..Limits::default() }).await;
+    let mut one = connect(server.address, &server.ca).await.expect("TLS");
+    let mut two = connect(server.address, &server.ca).await.expect("TLS");
+    assert_eq!(two.post("/x", b"a").await.expect("an answer").code, 200);
+    tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(one.post("/x", b"a").await.expect("an answer").code, 200);
+    let mut three = connect(server.address, &server.ca).await.expect("TLS");
+    assert_eq!(three.post("/x", b"a").await.expect("an answer").code, 200);
+    two.closed().await;
+    assert_eq!(one.post("/x", b"a").await.expect("an answer").code, 200);
+    assert_eq!((server.connections.evicted.get(), server.connections.refused.get()), (1, 0));
 }
 
 #[tokio::test]
@@ -271,6 +292,29 @@ async fn a_client_authority_lets_only_its_own_in() {
     let config = client::config_as(&server.ca, &own.join("client.crt"), &own.join("client.key"));
     let mut known = client::connect_with(server.address, config).await.expect("TLS");
     assert_eq!(known.post("/x", b"a").await.expect("an answer").code, 200);
+
+    // Another authority counts from the next handshake on; a file without one changes nothing.
+    let file = authority;
+    let before = std::fs::read(&file).expect("the authority");
+    let others = server.folder.join("others");
+    std::fs::copy(issue_client(&others), &file).expect("a write");
+    assert!(server.tls.reload().expect("an authority"), "it is another one");
+    let config = client::config_as(&server.ca, &own.join("client.crt"), &own.join("client.key"));
+    let refused = match client::connect_with(server.address, config).await {
+        Err(_) => true,
+        Ok(mut client) => client.post("/x", b"a").await.is_err(),
+    };
+    assert!(refused, "its authority is no longer trusted");
+    std::fs::write(&file, "").expect("a write");
+    assert!(server.tls.reload().is_err());
+    let (cert, key) = (others.join("client.crt"), others.join("client.key"));
+    let config = client::config_as(&server.ca, &cert, &key);
+    let mut other = client::connect_with(server.address, config).await.expect("TLS");
+    assert_eq!(other.post("/x", b"a").await.expect("an answer").code, 200);
+    std::fs::write(&file, before).expect("a write");
+    assert!(server.tls.reload().expect("an authority"));
+    assert!(!server.tls.reload().expect("an authority"), "the same once more");
+
     let nothing = server.folder.join("nothing.crt");
     std::fs::write(&nothing, "").expect("a write");
     let files = Files {
@@ -278,7 +322,7 @@ async fn a_client_authority_lets_only_its_own_in() {
         key: server.folder.join("tls.key"),
         client_ca: Some(nothing),
     };
-    let error = Tls::load(files).and_then(|tls| tls.server_config().map(drop));
+    let error = Tls::load(files).map(drop);
     let error = error.expect_err("no authority in it").to_string();
     assert!(error.contains("there is no certificate in this file"), "{error}");
     let _ = std::fs::remove_dir_all(&own);

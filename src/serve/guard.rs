@@ -3,40 +3,93 @@
 //! Three phases of a connection have their own bound: idle between requests, the head of a
 //! request, and the answer that nobody reads. Bodies are bounded where they are read. hyper has
 //! one timer for the first two, which would close idle keep-alive connections as early as slow
-//! ones; hence this wrapper. Start at [`Guard`].
+//! ones; hence this wrapper. An idle connection can also be told to make room for another.
+//! Start at [`Guard`].
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const REQUEST: u8 = 2;
+const EVICTED: u8 = 3;
 
-/// What the service tells the connection it came by.
-#[derive(Clone, Debug, Default)]
-pub struct Phase(Arc<AtomicU8>);
+/// What the service tells the connection it came by, and the listener when it needs room.
+#[derive(Clone, Debug)]
+pub struct Phase(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    phase: AtomicU8,
+    begun: Instant,
+    /// Milliseconds since it began.
+    idle_since: AtomicU64,
+    waker: AtomicWaker,
+}
 
 impl Phase {
+    /// A connection without a request so far.
+    pub fn new() -> Self {
+        let (phase, idle_since) = (AtomicU8::new(IDLE), AtomicU64::new(0));
+        let (begun, waker) = (Instant::now(), AtomicWaker::new());
+        Self(Arc::new(Shared { phase, begun, idle_since, waker }))
+    }
+
     /// A head must come now: what HTTP/2 starts with.
     pub fn head(&self) {
-        self.0.store(HEAD, Ordering::Relaxed);
+        self.0.phase.store(HEAD, Ordering::Relaxed);
     }
 
     /// The head is complete; the body and the answer have their own bounds.
     pub fn request(&self) {
-        self.0.store(REQUEST, Ordering::Relaxed);
+        self.0.phase.store(REQUEST, Ordering::Relaxed);
     }
 
     /// The answer is ready; the next thing to come is another request.
     pub fn idle(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+        let since = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.idle_since.store(since, Ordering::Relaxed);
+        self.0.phase.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Since when it has nothing to do; `None`: it has.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let idle = self.0.phase.load(Ordering::Relaxed) == IDLE;
+        let since = Duration::from_millis(self.0.idle_since.load(Ordering::Relaxed));
+        idle.then(|| self.0.begun + since)
+    }
+
+    /// Closes it if it is still idle; `false`: a request was faster.
+    pub fn evict(&self) -> bool {
+        let evicted = self.from_idle(EVICTED);
+        if evicted {
+            self.0.waker.wake();
+        }
+        evicted
+    }
+
+    /// INVARIANT (no request lost): of a first byte and an eviction, only one comes first.
+    fn from_idle(&self, to: u8) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.0.phase.compare_exchange(IDLE, to, success, failure).is_ok()
+    }
+
+    fn is_evicted(&self) -> bool {
+        self.0.phase.load(Ordering::Acquire) == EVICTED
+    }
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -80,7 +133,7 @@ impl<S> Guard<S> {
 
     /// Whether the peer may be waited for any longer.
     fn poll_read_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let phase = self.phase.0.load(Ordering::Relaxed);
+        let phase = self.phase.0.phase.load(Ordering::Relaxed);
         if self.timed != Some(phase) {
             self.timed = Some(phase);
             let bound = match phase {
@@ -123,18 +176,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         match Pin::new(&mut self.inner).poll_read(cx, buf) {
-            Poll::Pending => match self.poll_read_timer(cx) {
-                Poll::Ready(()) => Poll::Ready(Err(timed_out("the client sends too slowly"))),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                self.phase.0.waker.register(cx.waker());
+                if self.phase.is_evicted() {
+                    return Poll::Ready(Err(timed_out("others need the room")));
+                }
+                match self.poll_read_timer(cx) {
+                    Poll::Ready(()) => Poll::Ready(Err(timed_out("the client sends too slowly"))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
             Poll::Ready(Ok(())) => {
                 // Only the first byte of a head moves the phase; a slow one keeps its timer.
-                let first = buf.filled().len() > before
-                    && (self.phase.0)
-                        .compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed)
-                        .is_ok();
-                if first {
+                if buf.filled().len() > before && self.phase.from_idle(HEAD) {
                     self.timed = None;
+                } else if self.phase.is_evicted() {
+                    return Poll::Ready(Err(timed_out("others need the room")));
                 }
                 Poll::Ready(Ok(()))
             }

@@ -1,13 +1,17 @@
 //! A listener: sockets, TLS, HTTP/1.1 and HTTP/2, all of it bounded; what is answered comes from
 //! a [`Handler`].
 //!
-//! It knows nothing of admission. Start at [`Listener::run`].
+//! It knows nothing of admission. A head that is no HTTP, or too long, is answered by hyper itself,
+//! with an empty 400, 414 or 431: it offers no way to give that answer a body, and no client that
+//! Kubernetes has sends one. Start at [`Listener::run`].
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -23,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use super::guard::{Bounds, Guard, Phase};
 use super::limits::Limits;
 use super::status::Body;
+use super::tls::Config;
 use crate::telemetry::metrics::{Connections, Gauged};
 
 /// What answers requests. It may be called from many threads at once.
@@ -34,7 +39,7 @@ pub trait Handler: Send + Sync + 'static {
 /// A bound socket that does not accept yet.
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Config>,
     limits: Limits,
     connections: Connections,
 }
@@ -46,7 +51,7 @@ impl Listener {
     /// If the address cannot be bound.
     pub async fn bind(
         address: SocketAddr,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Config>,
         limits: Limits,
         connections: Connections,
     ) -> io::Result<Self> {
@@ -73,8 +78,7 @@ impl Listener {
         let Self { socket, tls, limits, connections } = self;
         let graceful = GracefulShutdown::new();
         let slots = Arc::new(Semaphore::new(limits.connections_max));
-        let shared =
-            Arc::new(Shared { handler, limits, connections, acceptor: tls.map(Into::into) });
+        let shared = Arc::new(Shared { handler, limits, connections, tls, open: Open::default() });
         let mut stop = std::pin::pin!(stop);
         loop {
             let stream = tokio::select! {
@@ -85,7 +89,7 @@ impl Listener {
                     Err(error) => { rest_after(&error).await; continue }
                 },
             };
-            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            let Some(slot) = shared.slot(&slots).await else {
                 // Closed at once: its client finds out now, not after a timeout.
                 shared.connections.refused.inc();
                 continue;
@@ -122,10 +126,69 @@ struct Shared<H> {
     handler: Arc<H>,
     limits: Limits,
     connections: Connections,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Config>,
+    open: Open,
 }
 
+/// The connections that are open, to find one that has nothing to do.
+#[derive(Default)]
+struct Open {
+    connections: Mutex<HashMap<u64, Phase>>,
+    opened: AtomicU64,
+}
+
+impl Open {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Phase>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the one that is idle for longest; `false`: none is.
+    fn evict(&self) -> bool {
+        let open = self.lock();
+        let mut idle: Vec<_> =
+            open.values().filter_map(|phase| Some((phase.idle_since()?, phase))).collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        idle.iter().any(|(_, phase)| phase.evict())
+    }
+}
+
+/// A connection among those that are open, until it is dropped.
+struct Listed<'o> {
+    open: &'o Open,
+    number: u64,
+}
+
+impl<'o> Listed<'o> {
+    fn new(open: &'o Open, phase: &Phase) -> Self {
+        let number = open.opened.fetch_add(1, Ordering::Relaxed);
+        open.lock().insert(number, phase.clone());
+        Self { open, number }
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.number);
+    }
+}
+
+/// How long a new connection waits for the room that an idle one makes.
+const ROOM_WAIT: Duration = Duration::from_millis(100);
+
 impl<H: Handler> Shared<H> {
+    /// A slot for a connection; if all are taken, the one that is idle for longest makes room.
+    async fn slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+            return Some(slot);
+        }
+        if !self.open.evict() {
+            return None;
+        }
+        self.connections.evicted.inc();
+        let slot = Arc::clone(slots).acquire_owned();
+        tokio::time::timeout(ROOM_WAIT, slot).await.ok()?.ok()
+    }
+
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
@@ -136,14 +199,16 @@ impl<H: Handler> Shared<H> {
         let _open = Gauged::new(&self.connections.open);
         // Answers are small and the API server waits for each: never wait for more to send.
         let _ = stream.set_nodelay(true);
-        let phase = Phase::default();
         // When most slots are taken, connections that do nothing are the first to go.
         let idle = if crowded { self.limits.header_read } else { self.limits.idle };
         let bounds = Bounds { idle, head: self.limits.header_read, write: self.limits.write_stall };
-        let Some(acceptor) = &self.acceptor else {
+        let Some(tls) = &self.tls else {
+            let phase = Phase::new();
+            let _listed = Listed::new(&self.open, &phase);
             let io = Guard::new(stream, phase.clone(), bounds);
             return self.http1(io, phase, watcher).await;
         };
+        let acceptor = TlsAcceptor::from(tls.load_full());
         let accepted = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await;
         let Ok(Ok(stream)) = accepted else {
             self.connections.handshake_failures.inc();
@@ -153,6 +218,8 @@ impl<H: Handler> Shared<H> {
             return;
         };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let phase = Phase::new();
+        let _listed = Listed::new(&self.open, &phase);
         let io = Guard::new(stream, phase.clone(), bounds);
         if h2 {
             self.http2(io, phase, watcher).await;

@@ -32,7 +32,7 @@ impl Service {
     /// Binds and serves until [`Service::stop`]; then requests in flight may take `drain` longer.
     ///
     /// # Errors
-    /// If the address cannot be bound, or the client CA cannot be used.
+    /// If the address cannot be bound.
     pub async fn start<H: Handler>(
         handler: Arc<H>,
         address: SocketAddr,
@@ -41,7 +41,7 @@ impl Service {
         connections: Connections,
         drain: Duration,
     ) -> io::Result<Self> {
-        let tls = tls.map(Tls::server_config).transpose().map_err(io::Error::other)?;
+        let tls = tls.map(Tls::server_config);
         let listener = Listener::bind(address, tls, limits, connections).await?;
         let address = listener.address()?;
         let (stop, stopped) = oneshot::channel();

@@ -1,8 +1,8 @@
 //! TLS of the webhook: one provider, certificates that change under open connections.
 //!
 //! The certificate is read by a resolver from an [`ArcSwap`], so that a new one counts from the
-//! next handshake on and no connection is dropped. A pair that cannot be read keeps the last good
-//! one, and says so. All types of rustls stay in this file and in `http`. Start at [`Tls::load`].
+//! next handshake on and no connection is dropped; so does another client CA, with a configuration
+//! of its own. What cannot be read keeps the last good one, and says so. All types of rustls stay in this file and in `http`. Start at [`Tls::load`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +42,13 @@ pub struct Tls {
     client_ca: Option<PathBuf>,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
+    /// The text of the client CA in use; empty without one.
+    trusted: ArcSwap<Vec<u8>>,
+    config: Config,
 }
+
+/// The configuration of the next handshake.
+pub type Config = Arc<ArcSwap<ServerConfig>>;
 
 struct Current {
     pair: ArcSwap<Pair>,
@@ -84,7 +90,7 @@ impl Tls {
         let pair = pair_of(Names::of(&files), read_files(&files)?, &provider)?;
         let current = Arc::new(Current { pair: ArcSwap::from_pointee(pair) });
         let client_ca = files.client_ca.clone();
-        Ok(Self { files: Some(files), client_ca, provider, current })
+        Self::over(Some(files), client_ca, provider, current)
     }
 
     /// Takes a certificate chain and its key as PEM texts, from a secret.
@@ -95,46 +101,52 @@ impl Tls {
         let provider = provider();
         let pair = pair_of(Names::secret(), (cert.into(), key.into()), &provider)?;
         let current = Arc::new(Current { pair: ArcSwap::from_pointee(pair) });
-        Ok(Self { files: None, client_ca, provider, current })
+        Self::over(None, client_ca, provider, current)
     }
 
-    /// The configuration of a listener, for TLS 1.2 and 1.3, HTTP/1.1 before HTTP/2.
-    ///
-    /// # Errors
-    /// If the client CA cannot be used.
-    pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
-        let builder = match &self.client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let roots = read_roots(path)?;
-                let verifier = WebPkiClientVerifier::builder_with_provider(
-                    Arc::new(roots),
-                    Arc::clone(&self.provider),
-                )
-                .build()
-                .map_err(|error| TlsError(format!("{}: {error}", path.display())))?;
-                builder.with_client_cert_verifier(verifier)
-            }
-        };
-        let mut config =
-            builder.with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
-        // The API server speaks HTTP/1.1 to webhooks on purpose; HTTP/2 is a courtesy.
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+    fn over(
+        files: Option<Files>,
+        client_ca: Option<PathBuf>,
+        provider: Arc<CryptoProvider>,
+        current: Arc<Current>,
+    ) -> Result<Self, TlsError> {
+        let trusted = client_ca.as_deref().map(read_bounded).transpose()?.unwrap_or_default();
+        let config = config(&provider, &current, client_ca.as_deref(), &trusted)?;
+        let (trusted, config) = (ArcSwap::from_pointee(trusted), ArcSwap::from_pointee(config));
+        Ok(Self { files, client_ca, provider, current, trusted, config: Arc::new(config) })
     }
 
-    /// Reads the files again if they changed; `true`: another certificate is in use now.
+    /// The configuration of a listener, for TLS 1.2 and 1.3, HTTP/1.1 before HTTP/2. It changes
+    /// with the client CA.
+    pub fn server_config(&self) -> Config {
+        Arc::clone(&self.config)
+    }
+
+    /// Reads the files again if they changed; `true`: another certificate, or another client CA,
+    /// is in use now.
     ///
     /// # Errors
-    /// If what is there now cannot be used; the last good certificate stays.
+    /// If what is there now cannot be used; the last good ones stay.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        match &self.files {
-            Some(files) => self.put(Names::of(files), read_files(files)?),
+        let pair = match &self.files {
+            Some(files) => read_files(files).and_then(|pair| self.put(Names::of(files), pair)),
             None => Ok(false),
+        };
+        // Neither waits for the other to be right.
+        let trusted = self.reload_client_ca();
+        Ok(pair? | trusted?)
+    }
+
+    fn reload_client_ca(&self) -> Result<bool, TlsError> {
+        let Some(path) = self.client_ca.as_deref() else { return Ok(false) };
+        let trusted = read_bounded(path)?;
+        if **self.trusted.load() == trusted {
+            return Ok(false);
         }
+        let config = config(&self.provider, &self.current, Some(path), &trusted)?;
+        self.config.store(Arc::new(config));
+        self.trusted.store(Arc::new(trusted));
+        Ok(true)
     }
 
     /// The same for PEM texts from a secret.
@@ -169,6 +181,7 @@ impl Tls {
     /// The folders to watch for changes: a Secret volume swaps a link beside the files.
     pub fn folders(&self) -> Vec<PathBuf> {
         let files = self.files.iter().flat_map(|files| [&files.cert, &files.key]);
+        let files = files.chain(&self.client_ca);
         let mut folders: Vec<PathBuf> =
             files
                 .filter_map(|file| file.parent())
@@ -183,6 +196,32 @@ impl Tls {
         folders.dedup();
         folders
     }
+}
+
+fn config(
+    provider: &Arc<CryptoProvider>,
+    current: &Arc<Current>,
+    client_ca: Option<&Path>,
+    trusted: &[u8],
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(roots(path, trusted)?);
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+            let verifier =
+                verifier.map_err(|error| TlsError(format!("{}: {error}", path.display())))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(current) as Arc<dyn ResolvesServerCert>);
+    // The API server speaks HTTP/1.1 to webhooks on purpose; HTTP/2 is a courtesy.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// How a user knows the two halves.
@@ -235,10 +274,9 @@ fn validity(leaf: &CertificateDer<'_>) -> Option<(i64, i64)> {
     Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let bytes = read_bounded(path)?;
+fn roots(path: &Path, trusted: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+    for certificate in CertificateDer::pem_slice_iter(trusted) {
         let certificate = certificate.map_err(|error| {
             TlsError(format!("{}: not a PEM certificate: {error}", path.display()))
         })?;

@@ -70,6 +70,8 @@ pub struct Connections {
     pub open: Gauge,
     /// Connections closed at once because there were too many.
     pub refused: Counter,
+    /// Idle connections closed because another needed their room.
+    pub evicted: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshake_failures: Counter,
 }
@@ -180,6 +182,11 @@ impl Metrics {
             connections: Connections {
                 open: added(r, "connections", "Open connections of the webhook"),
                 refused: added(r, "connections_refused", "Connections over the limit, closed"),
+                evicted: added(
+                    r,
+                    "connections_evicted",
+                    "Idle connections closed because another needed their room",
+                ),
                 handshake_failures: added(
                     r,
                     "tls_handshake_failures",

@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of what the files mean. Start at [`files`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -18,10 +18,20 @@ pub(super) struct Stamp {
 
 /// What is at a path.
 pub(super) struct Found {
-    /// The files, in order of their names.
-    pub(super) files: BTreeMap<PathBuf, Stamp>,
+    /// The files, in order of their paths.
+    pub(super) files: Vec<(PathBuf, Stamp)>,
     /// There are more than the limits allow.
     pub(super) over: bool,
+}
+
+impl Found {
+    /// Whether there is a file at this path.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        // PERF: as plain text; comparing the components of 100,000 paths takes longer than reading
+        // what is there.
+        let found = self.files.binary_search_by(|(at, _)| at.as_os_str().cmp(path.as_os_str()));
+        found.is_ok()
+    }
 }
 
 /// The files at a path: itself, or those below it with one of these endings, `files_max` of them.
@@ -30,7 +40,7 @@ pub(super) struct Found {
 /// A folder that links lead to again is walked once. What is neither file nor folder is passed
 /// over: reading a pipe would wait for a writer, and nothing would be reloaded any more.
 pub(super) fn files(at: &Path, endings: &[&str], files_max: usize) -> Found {
-    let mut found = Found { files: BTreeMap::new(), over: false };
+    let mut found = Found { files: Vec::new(), over: false };
     let mut walked = HashSet::new();
     let mut entries_left = 10 * files_max;
     let mut folders = vec![at.to_owned()];
@@ -64,9 +74,10 @@ pub(super) fn files(at: &Path, endings: &[&str], files_max: usize) -> Found {
                 continue;
             }
             let stamp = Stamp { modified: meta.modified().ok(), bytes: meta.len() };
-            found.files.insert(path, stamp);
+            found.files.push((path, stamp));
         }
     }
+    found.files.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
     found
 }
 
@@ -75,13 +86,14 @@ pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.contains(&ending))
 }
 
-/// The bytes of a file.
+/// The bytes of a file, which are as many as its stamp says if it has not changed since.
 ///
 /// # Errors
 /// One sentence without the file's name: it cannot be read, or is over [`FILE_BYTES_MAX`].
-pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn bytes(path: &Path, stamp: Stamp) -> Result<Vec<u8>, String> {
     use std::io::Read;
-    let mut bytes = Vec::new();
+    // PERF: room for one more, so that the end is met by a read and not by growing.
+    let mut bytes = Vec::with_capacity(stamp.bytes.min(FILE_BYTES_MAX) as usize + 1);
     std::fs::File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| error.to_string())?;
@@ -114,7 +126,7 @@ mod tests {
         assert!(pipe.expect("mkfifo").success());
 
         let names = |found: &Found| {
-            let names = found.files.keys().filter_map(|path| path.file_name());
+            let names = found.files.iter().filter_map(|(path, _)| path.file_name());
             names.map(|name| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
         let found = files(&root, &["yaml", "json"], 10);

@@ -41,19 +41,27 @@ const FILES_MAX: usize = 10_000;
 /// Tells of the folder until nobody listens.
 pub async fn run(folder: PathBuf, to: Sender<Change>, metrics: Control) {
     let changed = Arc::new(Notify::new());
-    let _watcher = watcher(&folder, Arc::clone(&changed));
-    let mut state = Some(Box::new(Folder::new(folder, metrics)));
+    let (mut watching, mut told) = (None, true);
+    let mut state = Some(Box::new(Folder::new(folder.clone(), metrics)));
     loop {
-        let Some(mut folder) = state.take() else { return };
+        let Some(mut looking) = state.take() else { return };
         let (to, begun) = (to.clone(), Instant::now());
         let looked = tokio::task::spawn_blocking(move || {
-            let looked = folder.look(&mut |change| to.blocking_send(change).map_err(|_| Deaf));
-            looked.map(|()| folder)
+            let looked = looking.look(&mut |change| to.blocking_send(change).map_err(|_| Deaf));
+            looked.map(|()| looking)
         });
-        let Ok(Ok(folder)) = looked.await else { return };
-        state = Some(folder);
-        let pause = POLL.max(begun.elapsed() * POLL_SHARE);
-        if tokio::time::timeout(pause, changed.notified()).await.is_ok() {
+        let Ok(Ok(looked)) = looked.await else { return };
+        state = Some(looked);
+        if watching.is_none() {
+            // PERF: not before the first look, since 100,000 files that are read would be told of
+            // one by one. What changed in between is seen by looking once more.
+            watching = Some(watcher(&folder, Arc::clone(&changed)));
+            continue;
+        }
+        // After a change soon again: what vanished is looked for once more.
+        let pause = if told { POLL } else { POLL.max(begun.elapsed() * POLL_SHARE) };
+        told = tokio::time::timeout(pause, changed.notified()).await.is_ok();
+        if told {
             tokio::time::sleep(SETTLE).await;
         }
     }
@@ -218,7 +226,7 @@ impl<T: Clone> Files<T> {
         self.over = found.over;
         let before = self.known.len();
         self.known.retain(|path, known| {
-            let missed = std::mem::replace(&mut known.missed, !found.files.contains_key(path));
+            let missed = std::mem::replace(&mut known.missed, !found.has(path));
             !(missed && known.missed)
         });
         changed |= self.known.len() != before;
@@ -229,7 +237,7 @@ impl<T: Clone> Files<T> {
             }
             changed = true;
             let last = known.map(|known| known.last.clone()).unwrap_or_default();
-            let text = folder::bytes(&path);
+            let text = folder::bytes(&path, stamp);
             let text = text.as_deref().map_err(Clone::clone);
             let read = read(&path, text, &last);
             let (now, faults) = read.unwrap_or_else(|fault| (last, vec![fault]));

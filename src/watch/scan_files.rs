@@ -6,7 +6,8 @@
 //! that vanishes while it is being replaced, for no longer than a look. Start at
 //! [`ScanFiles::look`].
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -31,7 +32,8 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// The files with scans, and what was told of each.
 #[derive(Default)]
 pub(super) struct ScanFiles {
-    known: BTreeMap<PathBuf, Known>,
+    /// By path, as plain text.
+    known: HashMap<OsString, Known>,
     looked: bool,
     over: bool,
 }
@@ -65,10 +67,10 @@ impl ScanFiles {
         let mut batch = Batch { changes: Vec::with_capacity(BATCH), tell };
         let mut gone = Vec::new();
         self.known.retain(|path, known| {
-            let missed = std::mem::replace(&mut known.missed, !found.files.contains_key(path));
+            let missed = std::mem::replace(&mut known.missed, !found.has(Path::new(path)));
             let stays = !(missed && known.missed);
             if !stays {
-                gone.push((path.clone(), known.scans));
+                gone.push((PathBuf::from(path), known.scans));
             }
             stays
         });
@@ -78,7 +80,9 @@ impl ScanFiles {
         let changed: Vec<(PathBuf, Stamp)> = found
             .files
             .into_iter()
-            .filter(|(path, stamp)| self.known.get(path).is_none_or(|known| known.stamp != *stamp))
+            .filter(|(path, stamp)| {
+                self.known.get(path.as_os_str()).is_none_or(|known| known.stamp != *stamp)
+            })
             .collect();
         self.read(&changed, metrics, &mut batch)?;
         batch.send()?;
@@ -102,7 +106,7 @@ impl ScanFiles {
                 told = Instant::now();
                 tracing::info!(files, of = changed.len(), "reading scans");
             }
-            let before = self.known.get(path).map_or(0, |known| known.scans);
+            let before = self.known.get(path.as_os_str()).map_or(0, |known| known.scans);
             let scans = match read {
                 Ok(specs) => {
                     let scans = specs.len();
@@ -119,7 +123,7 @@ impl ScanFiles {
                     before
                 }
             };
-            self.known.insert(path.to_owned(), Known { stamp, scans, missed: false });
+            self.known.insert(path.as_os_str().to_owned(), Known { stamp, scans, missed: false });
             Ok(())
         })
     }
@@ -165,19 +169,19 @@ fn each(
     files: &[(PathBuf, Stamp)],
     mut take: impl FnMut(&Path, Stamp, Specs) -> Result<(), Deaf>,
 ) -> Result<(), Deaf> {
-    let specs = |path: &Path| watched_scans(&folder::bytes(path)?);
+    let specs = |path: &Path, stamp| watched_scans(&folder::bytes(path, stamp)?);
     let work = |next: &AtomicUsize, to: &SyncSender<(usize, Specs)>| {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((path, _)) = files.get(at) else { return };
-            if to.send((at, specs(path))).is_err() {
+            let Some((path, stamp)) = files.get(at) else { return };
+            if to.send((at, specs(path, *stamp))).is_err() {
                 return;
             }
         }
     };
     // PERF: most looks find one changed file; a thread would cost more than reading it.
     if let [(path, stamp)] = files {
-        return take(path, *stamp, specs(path));
+        return take(path, *stamp, specs(path, *stamp));
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
     let next = AtomicUsize::new(0);

@@ -7,7 +7,8 @@ use std::fmt::Debug;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use kube::api::{Api, Patch, PatchParams};
+use kube::ResourceExt;
+use kube::api::{Api, PostParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,7 +33,7 @@ pub struct Destination {
     #[arg(long, value_name = "DIR", conflicts_with = "apply")]
     to: Option<PathBuf>,
 
-    /// Apply the objects to the cluster, server-side, as the user of the kubeconfig.
+    /// Store the objects in the cluster, as the user of the kubeconfig.
     #[arg(long)]
     apply: bool,
 
@@ -137,8 +138,8 @@ impl Destination {
     }
 }
 
-/// Applies one object, unless what is stored is to stay. What is read and what is written are the
-/// same version: if another writer was in between, it is read again.
+/// Stores one object, unless what is stored is to stay. What is read and what is written are the
+/// same version, also where nothing is stored: if another writer was in between, it is read again.
 async fn apply<T: Put>(api: &Api<T>, name: &str, object: T) -> Result<&'static str, Failure> {
     let refused = |error: kube::Error| {
         let kind = T::kind(&());
@@ -159,10 +160,21 @@ async fn apply<T: Put>(api: &Api<T>, name: &str, object: T) -> Result<&'static s
                 Some(wanted) => wanted,
             },
         };
-        wanted.meta_mut().resource_version =
-            stored.as_ref().and_then(|stored| stored.meta().resource_version.clone());
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        match api.patch(name, &params, &Patch::Apply(&wanted)).await {
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let result = match &stored {
+            // Fails if there is one by now; a server-side apply would put this in its place unseen.
+            None => api.create(&params, &wanted).await,
+            Some(stored) => {
+                // Labels and annotations of others stay, and the resourceVersion is the one read.
+                let own = std::mem::replace(wanted.meta_mut(), stored.meta().clone());
+                wanted.labels_mut().extend(own.labels.unwrap_or_default());
+                wanted.annotations_mut().extend(own.annotations.unwrap_or_default());
+                wanted.meta_mut().managed_fields = None;
+                api.replace(name, &params, &wanted).await
+            }
+        };
+        match result {
             Ok(_) => return Ok(if stored.is_some() { "configured" } else { "created" }),
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(refused(error)),

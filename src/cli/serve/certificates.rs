@@ -143,13 +143,16 @@ async fn keep_files(tls: Arc<Tls>, metrics: Metrics) {
         match reloaded {
             Ok(Ok(true)) => {
                 failing = false;
-                tracing::info!(not_after = tls.not_after(), "another certificate is in use");
+                tracing::info!(
+                    not_after = tls.not_after(),
+                    "another certificate or client CA is in use"
+                );
             }
             Ok(Ok(false)) => failing = false,
             Ok(Err(error)) if !failing => {
                 failing = true;
                 metrics.certificate_failures.inc();
-                tracing::error!(%error, "the certificate cannot be used; the last one stays");
+                tracing::error!(%error, "a certificate or client CA cannot be used; the last one stays");
             }
             Ok(Err(_)) | Err(_) => {}
         }
