@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use caapc_vm::facts::Timestamp;
 use caapc_vm::isa::{Inst, Op};
+use caapc_vm::matcher::Matcher;
 use caapc_vm::program::{Action, Draft, PolicyRow, Program};
 use caapc_vm::time::Span;
 use caapc_vm::verify::{self, KEEPS_MAX};
 use caapc_vm::wire::Fault;
 
+use crate::automata::hash::Map;
 use crate::automata::{Builder, TailCache, TooBig};
 use crate::unit::{Age, Unit, UnitRule};
 
@@ -30,10 +32,17 @@ pub enum LinkError {
     Fault(#[from] Fault),
 }
 
-/// Links, and remembers automata from one link to the next.
+/// Links, and remembers from one link to the next what costs most to make.
 #[derive(Default)]
 pub struct Linker {
     tails: TailCache,
+    last: Option<Last>,
+}
+
+/// The tables of the last link, and the units they were made from, in order.
+struct Last {
+    units: Vec<Arc<Unit>>,
+    matcher: Arc<Matcher>,
 }
 
 impl Linker {
@@ -47,19 +56,43 @@ impl Linker {
     /// # Errors
     /// [`LinkError::TooBig`] if the set is over the limit on automata.
     pub fn link(&mut self, units: &[Arc<Unit>]) -> Result<Program, LinkError> {
-        let mut units: Vec<&Unit> = units.iter().map(|unit| &**unit).collect();
+        let mut units = units.to_vec();
         units.sort_by(|one, other| asked_before(one, other));
-        let mut link = Link::default();
-        link.linked(&units);
-        for unit in units {
-            link.policy(unit);
-        }
-        let hits = link.rules;
-        link.draft.shrink_to_fit();
-        link.draft.matcher =
-            link.matcher.finish(hits, &mut self.tails).map_err(LinkError::TooBig)?;
-        Ok(verify::verify(link.draft)?)
+        let mut draft = Link::draft(&units);
+        draft.matcher = self.matcher(units).map_err(LinkError::TooBig)?;
+        Ok(verify::verify(draft)?)
     }
+
+    /// The tables of all patterns: the last ones, if no pattern has changed.
+    fn matcher(&mut self, units: Vec<Arc<Unit>>) -> Result<Arc<Matcher>, TooBig> {
+        if let Some(last) = &mut self.last
+            && same_patterns(&last.units, &units)
+        {
+            last.units = units;
+            return Ok(Arc::clone(&last.matcher));
+        }
+        self.last = None;
+        let mut builder = Builder::new();
+        let mut hits = 0;
+        for rule in units.iter().flat_map(|unit| &unit.rules) {
+            for pattern in rule.path.iter().flat_map(|path| path.values.iter()) {
+                builder.add(&pattern.shape, hits);
+            }
+            hits += 1;
+        }
+        let matcher = Arc::new(builder.finish(hits, &mut self.tails)?);
+        self.last = Some(Last { units, matcher: Arc::clone(&matcher) });
+        Ok(matcher)
+    }
+}
+
+/// Whether each rule has the patterns of the rule with its number.
+fn same_patterns(before: &[Arc<Unit>], now: &[Arc<Unit>]) -> bool {
+    let values = |rule: &UnitRule| rule.path.as_ref().map(|path| path.values.clone());
+    let same = |one: &Arc<Unit>, other: &Arc<Unit>| {
+        Arc::ptr_eq(one, other) || one.rules.iter().map(values).eq(other.rules.iter().map(values))
+    };
+    before.len() == now.len() && before.iter().zip(now).all(|(one, other)| same(one, other))
 }
 
 /// Lowest order first, absent last, ties by name in byte order; a policy that does not compile is
@@ -86,17 +119,27 @@ pub fn compare_order(one: Option<f64>, other: Option<f64>) -> Ordering {
 #[derive(Default)]
 struct Link<'u> {
     draft: Draft,
-    matcher: Builder,
     rules: u32,
     labels: HashMap<&'u str, u32>,
     sets: HashMap<Vec<u32>, u32>,
-    spans: HashMap<Span, u32>,
-    instants: HashMap<Timestamp, u32>,
+    spans: Map<Span, u32>,
+    instants: Map<Timestamp, u32>,
 }
 
 impl<'u> Link<'u> {
+    /// Everything but the tables of patterns.
+    fn draft(units: &'u [Arc<Unit>]) -> Draft {
+        let mut link = Self::default();
+        link.linked(units);
+        for unit in units {
+            link.policy(unit);
+        }
+        link.draft.shrink_to_fit();
+        link.draft
+    }
+
     /// The code that runs all rules at once: what is common to them, then `first`.
-    fn linked(&mut self, units: &[&Unit]) {
+    fn linked(&mut self, units: &[Arc<Unit>]) {
         let rules = || units.iter().flat_map(|unit| &unit.rules);
         if rules().any(|rule| rule.path.is_some()) {
             self.push(Inst::plain(Op::Mark, 0));
@@ -106,7 +149,7 @@ impl<'u> Link<'u> {
             self.push(Inst::plain(Op::KeepStatus, 0));
         }
         // The age tests that most rules share are asked once for all of them.
-        let mut counts: HashMap<Age, (usize, usize)> = HashMap::new();
+        let mut counts: Map<Age, (usize, usize)> = Map::default();
         for (at, age) in rules().filter_map(|rule| rule.age).enumerate() {
             counts.entry(age).or_insert((0, at)).0 += 1;
         }
@@ -158,9 +201,6 @@ impl<'u> Link<'u> {
             let first = self.draft.texts.share(path.values.texts(), lens);
             let texts: Vec<u32> = (first..self.draft.texts.len() as u32).collect();
             let a = self.draft.paths.push(&texts);
-            for pattern in path.values.iter() {
-                self.matcher.add(&pattern.shape, self.rules);
-            }
             self.push(Inst { op: Op::PathMatch, sense: path.none_of, a, b: 0, to: next });
         }
         if let Some((mask, none_of)) = *status {

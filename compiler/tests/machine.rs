@@ -170,6 +170,36 @@ fn crowds_of_policies_select_as_each_selector_does() {
     }
 }
 
+/// What a linker remembers of earlier sets never shows: policies whose patterns stay, come in
+/// another order or go.
+#[test]
+fn the_program_does_not_depend_on_what_was_linked_before() {
+    let mut used = Linker::new();
+    for seed in 1..100 {
+        let mut entries = random::entries(&mut Rng::new(seed));
+        let mut same = |entries: &[Entry]| {
+            let fresh = link(&mut Linker::new(), entries).encode();
+            assert!(link(&mut used, entries).encode() == fresh, "seed {seed}");
+        };
+        same(&entries);
+        for entry in &mut entries {
+            let Entry::Policy(policy) = entry else { continue };
+            for rule in &mut policy.rules {
+                rule.action = Action::Allow;
+                rule.image_last_scan = None;
+            }
+        }
+        same(&entries);
+        for (nth, entry) in entries.iter_mut().enumerate() {
+            let Entry::Policy(policy) = entry else { continue };
+            policy.order = Some(-(nth as f64));
+        }
+        same(&entries);
+        entries.pop();
+        same(&entries);
+    }
+}
+
 #[test]
 fn programs_come_back_from_their_bytes_and_their_listing() {
     let mut linker = Linker::new();

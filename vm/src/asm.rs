@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use logos::Logos;
 
@@ -98,7 +99,7 @@ pub fn assemble(text: &str, make_matcher: &mut MakeMatcher<'_>) -> Result<Progra
     }
     let (mut draft, patterns) = assembler.finish()?;
     let rules = draft.code.iter().filter(|inst| matches!(inst.op, Op::Allow | Op::Reject)).count();
-    draft.matcher = make_matcher(&patterns, rules as u32).map_err(whole)?;
+    draft.matcher = Arc::new(make_matcher(&patterns, rules as u32).map_err(whole)?);
     verify::verify(draft).map_err(|fault| whole(fault.to_string()))
 }
 

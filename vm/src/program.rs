@@ -4,6 +4,8 @@
 //! [`Program`] (INVARIANT (one door)), and what verification learns on the way is kept in
 //! [`Derived`], never stored in the file. Start at [`Program`].
 
+use std::sync::Arc;
+
 use crate::facts::Timestamp;
 use crate::isa::{INST_BYTES, Inst, Op};
 use crate::matcher::Matcher;
@@ -197,7 +199,7 @@ pub struct Draft {
     /// `linked`, then for each policy its selection and its rules.
     pub code: Vec<Inst>,
     /// Finds the rules whose patterns match; its hits are rules numbered over all policies.
-    pub matcher: Matcher,
+    pub matcher: Arc<Matcher>,
 }
 
 impl Draft {
@@ -549,7 +551,7 @@ fn read(from: &mut Reader<'_>) -> Result<Draft, Fault> {
     let paths = Lists::read(from, "paths")?;
     let policies = from.list("policies", TABLE_ROWS_MAX, read_policy)?;
     let code = from.list("code", TABLE_ROWS_MAX, read_inst)?;
-    let matcher = Matcher::read(from, count_rules(&code))?;
+    let matcher = Arc::new(Matcher::read(from, count_rules(&code))?);
     Ok(Draft { labels, sets, spans, instants, texts, paths, policies, code, matcher })
 }
 

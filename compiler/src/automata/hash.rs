@@ -7,11 +7,11 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map by the quick hash.
-pub(super) type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Fold>>;
+pub(crate) type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Fold>>;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fold(u64);
+pub(crate) struct Fold(u64);
 
 impl Fold {
     fn add(&mut self, word: u64) {

@@ -9,7 +9,7 @@ mod cache;
 pub(crate) mod code;
 mod describe;
 mod determinise;
-mod hash;
+pub(crate) mod hash;
 mod items;
 mod nfa;
 mod pools;
