@@ -138,7 +138,7 @@ fn crowds_of_policies_select_as_each_selector_does() {
             let labels = [("app", format!("v{digit}-unheard-of")), ("tier", "x".to_owned())];
             [labels.map(|(key, value)| (key.to_owned(), value)).to_vec(), Vec::new()]
         }));
-        for nth in (0..requests.len()).flat_map(|nth| [nth, nth, nth / 2, nth + 1]) {
+        for nth in (0..requests.len()).flat_map(|nth| [nth, nth, nth + 1, nth / 2]) {
             let nth = nth % requests.len();
             let [own, namespace] = requests[nth].each_ref().map(|labels| random::borrowed(labels));
             let facts = RequestFacts {
