@@ -77,6 +77,18 @@ impl Matcher {
         if !scratch.is_prepared(self) {
             scratch.prepare(self);
         }
+        self.mark_prepared(text, wanted, scratch, hits);
+    }
+
+    /// The same with scratch that was prepared for this matcher; with other scratch, hits may be
+    /// missing.
+    pub(crate) fn mark_prepared(
+        &self,
+        text: &str,
+        wanted: &[u64],
+        scratch: &mut MatcherScratch,
+        hits: &mut [u64],
+    ) {
         let MatcherScratch { symbols, aside, notes } = scratch;
         let (symbols, foreign) = translate(text, symbols);
         notes.next_round();

@@ -21,7 +21,7 @@ use std::ops::Range;
 use crate::facts::ImageFacts;
 use crate::isa::Op;
 use crate::program::{Action, Program, RuleId};
-use scratch::canonical;
+use scratch::other_form;
 
 /// What the program says of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn run(program: &Program, scratch: &mut Scratch, image: &ImageFacts<'_>) -> 
     if scratch.fits[status].dropping != Some(dropping) {
         fit(program, scratch, status, dropping);
     }
-    let both = canonical(image).is_some();
+    let both = other_form(image).is_some();
     if program.derived.has_paths {
         let Scratch { ranges, fits, marks, .. } = scratch;
         marks.mark(program, image, ranges, &fits[status].rules);

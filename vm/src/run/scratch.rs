@@ -81,19 +81,19 @@ impl Marks {
         ranges: &[Range<usize>],
         wanted: &[u64],
     ) {
-        let forms =
-            [(Some(image.path), &mut self.written), (canonical(image), &mut self.canonical)];
-        for (path, marked) in forms {
-            let Some(path) = path else { continue };
-            // PERF: only the words that are read afterwards are cleared.
-            clear(marked, ranges);
-            program.draft.matcher.mark(path, wanted, &mut self.matcher, marked);
+        let Self { written, canonical, matcher } = self;
+        // PERF: only the words that are read afterwards are cleared.
+        clear(written, ranges);
+        program.draft.matcher.mark_prepared(image.path, wanted, matcher, written);
+        if let Some(path) = other_form(image) {
+            clear(canonical, ranges);
+            program.draft.matcher.mark_prepared(path, wanted, matcher, canonical);
         }
     }
 }
 
 /// The other form of the path, where policies ask for both and they differ.
-pub(super) fn canonical<'a>(image: &ImageFacts<'a>) -> Option<&'a str> {
+pub(super) fn other_form<'a>(image: &ImageFacts<'a>) -> Option<&'a str> {
     image.canonical.filter(|&canonical| canonical != image.path)
 }
 

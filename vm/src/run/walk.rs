@@ -4,7 +4,7 @@
     reason = "INVARIANT (in bounds): verification checked every operand"
 )]
 
-use super::scratch::{Scratch, canonical};
+use super::scratch::{Scratch, other_form};
 use super::select::{begin, run_select};
 use super::{Verdict, age_test, first_of, is_selected, path_holds};
 use crate::facts::{ImageFacts, RequestFacts};
@@ -24,7 +24,7 @@ pub fn run_seen(
     }
     scratch.left.copy_from_slice(&scratch.active);
     let derived = &program.derived;
-    let both = canonical(image).is_some();
+    let both = other_form(image).is_some();
     let mut keeps = derived.keeps.iter();
     for (pc, inst) in program.draft.code[..derived.linked_end].iter().enumerate() {
         let mut holds = None;
@@ -166,7 +166,7 @@ fn path_test(
 ) -> bool {
     let bit = |marked: &[u64]| marked[rule / 64] >> (rule % 64) & 1 == 1;
     let written = bit(&scratch.marks.written) != none_of;
-    let Some(_) = canonical(image) else { return written != none_of };
+    let Some(_) = other_form(image) else { return written != none_of };
     let canonical = bit(&scratch.marks.canonical) != none_of;
     let holds = match program.derived.rules[rule].action {
         Action::Reject => written || canonical,
