@@ -69,7 +69,7 @@ impl Phase {
 
     /// Closes it if it is still idle; `false`: a request was faster.
     pub fn evict(&self) -> bool {
-        let evicted = self.from_idle(EVICTED);
+        let evicted = self.leave_idle(EVICTED);
         if evicted {
             self.0.waker.wake();
         }
@@ -77,7 +77,7 @@ impl Phase {
     }
 
     /// INVARIANT (no request lost): of a first byte and an eviction, only one comes first.
-    fn from_idle(&self, to: u8) -> bool {
+    fn leave_idle(&self, to: u8) -> bool {
         let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
         self.0.phase.compare_exchange(IDLE, to, success, failure).is_ok()
     }
@@ -188,7 +188,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             }
             Poll::Ready(Ok(())) => {
                 // Only the first byte of a head moves the phase; a slow one keeps its timer.
-                if buf.filled().len() > before && self.phase.from_idle(HEAD) {
+                if buf.filled().len() > before && self.phase.leave_idle(HEAD) {
                     self.timed = None;
                 } else if self.phase.is_evicted() {
                     return Poll::Ready(Err(timed_out("others need the room")));
