@@ -104,11 +104,13 @@ pub(crate) fn wrong_type<'t>(
         ("a mapping", _) => {
             drop(finding.help("write `field: value` on lines of their own, indented"))
         }
-        (_, Some(Plain::String))
-            if wanted.contains("number")
-                && word.is_some_and(|word| word.trim().parse::<f64>().is_ok()) =>
-        {
-            finding.help("leave out the quotes");
+        (_, Some(Plain::String)) if wanted.contains("number") => {
+            match word.and_then(|word| word.trim().parse::<f64>().ok()) {
+                Some(number) if number.is_finite() => drop(finding.help("leave out the quotes")),
+                // YAML takes a number that no float can hold for a string.
+                Some(_) => drop(finding.help("write a number that fits, such as `10`")),
+                None => {}
+            }
         }
         _ => {}
     }

@@ -40,6 +40,9 @@ pub(super) fn flow(
     let behind = rules.len() - last - 1;
     let message = match behind {
         1 => format!("this rule is never reached: rules[{last}] matches every image"),
+        2 => format!(
+            "this rule and the one behind it are never reached: rules[{last}] matches every image"
+        ),
         _ => format!(
             "this rule and the {} behind it are never reached: rules[{last}] matches every image",
             behind - 1
