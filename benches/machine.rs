@@ -53,8 +53,8 @@ mod select {
     }
 
     #[divan::bench(args = WORKLOADS)]
-    fn labels_told_apart(bencher: Bencher<'_, '_>, policies: usize) {
-        with(Turns::telling(), bencher, policies);
+    fn shuffled_labels(bencher: Bencher<'_, '_>, policies: usize) {
+        with(Turns::shuffled(), bencher, policies);
     }
 
     fn with(mut turns: Turns, bencher: Bencher<'_, '_>, policies: usize) {

@@ -41,7 +41,8 @@ impl Machine {
         let program = set(&workload::texts(policies)).link().expect("the workload fits");
         let mut machine =
             Self { policies, program, scratch: Scratch::new(), images: images(policies) };
-        for labels in [workload::fresh_labels(), workload::telling_labels()].into_iter().flatten() {
+        for labels in [workload::fresh_labels(), workload::shuffled_labels()].into_iter().flatten()
+        {
             machine.check(&labels);
         }
         machine.check(&workload::LABELS);
@@ -107,8 +108,8 @@ impl Turns {
         Self { sets: workload::fresh_labels(), next: 0 }
     }
 
-    pub fn telling() -> Self {
-        Self { sets: workload::telling_labels(), next: 0 }
+    pub fn shuffled() -> Self {
+        Self { sets: workload::shuffled_labels(), next: 0 }
     }
 
     pub fn turn(&mut self) -> &[(&'static str, &'static str)] {

@@ -49,21 +49,20 @@ pub const VARIANTS: usize = 1_024;
 /// `pod-template-hash`, which no selector mentions, and another `release`, of which selectors ask
 /// only whether it is there.
 pub fn fresh_labels() -> Vec<Labels> {
-    (0..VARIANTS).map(|nth| vary(nth, &[])).collect()
+    (0..VARIANTS).map(vary).collect()
 }
 
-/// The same, and each set has two more labels, `legacy-A` and `legacy-B`, which selections of W1000
-/// ask for: no two sets look the same to them either. Only policies that do not apply are asked.
-pub fn telling_labels() -> Vec<Labels> {
-    let keys: Vec<&'static str> = (100..1_000)
-        .filter(|&policy| policy % 3 == 0 && !applies(policy, 1_000))
-        .map(|policy| &*format!("legacy-{policy}").leak())
-        .collect();
-    let key = |nth: usize| keys[nth % keys.len()];
-    (0..VARIANTS).map(|nth| vary(nth, &[key(nth), key(nth + 1 + nth / keys.len())])).collect()
+/// The same, each in another order than the one before, so that nothing can be kept from it: every
+/// policy set has to look at all labels anew.
+pub fn shuffled_labels() -> Vec<Labels> {
+    let mut sets = fresh_labels();
+    for (nth, labels) in sets.iter_mut().enumerate() {
+        labels.rotate_left(nth % LABELS.len());
+    }
+    sets
 }
 
-fn vary(nth: usize, more: &[&'static str]) -> Labels {
+fn vary(nth: usize) -> Labels {
     let mut labels = LABELS.to_vec();
     for (key, value) in &mut labels {
         match *key {
@@ -72,7 +71,6 @@ fn vary(nth: usize, more: &[&'static str]) -> Labels {
             _ => {}
         }
     }
-    labels.extend(more.iter().map(|key| (*key, "yes")));
     labels
 }
 

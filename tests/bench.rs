@@ -40,8 +40,7 @@ fn json_has_every_figure() {
     for key in ["program_bytes", "instructions", "longest_path"] {
         assert!(figures[key].as_u64().is_some_and(|figure| figure > 0), "{key}: {figures}");
     }
-    assert!(!figures["compile_ms"].is_null(), "{figures}");
-    for key in ["select_ns", "verdict_ns", "handler_ns"] {
+    for key in ["compile_ms", "select_ns", "verdict_ns", "handler_ns"] {
         let at = |quantile: &str| figures[key][quantile].as_f64().expect("a number");
         let quantiles = ["min", "p50", "p99", "p999"].map(at);
         assert!(quantiles[0] > 0.0 && quantiles.is_sorted(), "{key}: {quantiles:?}");
@@ -71,6 +70,7 @@ fn people_get_a_table() {
         "longest path of an image ",
         "allocations a request ",
         "NANOSECONDS ",
+        "compile, all policies ",
         "select, a request ",
         "verdict, an image ",
         "handler, a review ",

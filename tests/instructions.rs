@@ -252,7 +252,7 @@ fn machine(policies: usize) {
             run::select(&program, &mut scratch, black_box(&workload::request(labels)));
         });
     };
-    select("other labels each time", &workload::telling_labels());
+    select("other labels each time", &workload::shuffled_labels());
     select("the same labels", &[workload::LABELS.to_vec()]);
     let images = workload::images(policies);
     row(&format!("verdicts, W{policies}"), || {

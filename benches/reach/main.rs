@@ -79,12 +79,12 @@ fn verdicts(table: &mut Table, [w10, w100, w1000]: [&mut Machine; 3]) {
 }
 
 /// Row 5. The same labels again may be remembered; fresh ones are not, or only by what selectors
-/// ask of them; of telling ones no two look the same to the selections of W1000.
+/// ask of them; in another order nothing is kept.
 fn selectors(table: &mut Table, [w10, w1000]: [&mut Machine; 2]) {
     for (labels, turns) in [
         ("same labels", Turns::same as fn() -> Turns),
         ("fresh labels", Turns::fresh),
-        ("labels that selectors tell apart", Turns::telling),
+        ("labels in another order", Turns::shuffled),
     ] {
         let (mut few, mut many) = (turns(), turns());
         let times =

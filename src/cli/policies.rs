@@ -56,6 +56,14 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
         }
         paths => files::read_all(paths)?,
     };
+    compile_all(sources)
+}
+
+/// Reads, compiles and links policies.
+///
+/// # Errors
+/// As [`read`], and if all policies together are too large.
+pub fn compile_all(sources: Vec<Source>) -> Result<Loaded, Failure> {
     let policies = read(sources)?;
     let program =
         Linker::new().link(&policies.units).map_err(|error| Failure::Input(error.to_string()))?;

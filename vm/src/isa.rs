@@ -2,7 +2,7 @@
 //!
 //! The enum, the decoder, the operand checks of [`crate::verify`], the listing, the assembler, the
 //! reference page `golden/isa.md` and the coverage demand of the golden suite all read this table.
-//! Written by hand for a new instruction: its row here, its arm in `run.rs`.
+//! Written by hand for a new instruction: its row here, its arm in `run/`.
 //!
 //! ```text
 //!  byte 0     1      2..4    4..8      8..12     12..16
