@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use caapc_vm::isa::{Inst, Op};
-use caapc_vm::program::{Lists, Strings};
+use caapc_vm::pools::{Lists, Strings};
 use smallvec::SmallVec;
 
 use crate::policy::{AgeCriterion, Bound, Broken, Comparison, Membership, Policy, Rule};

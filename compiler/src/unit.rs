@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use caapc_vm::facts::Timestamp;
 use caapc_vm::isa::{Inst, Op};
-use caapc_vm::program::{Action, Lists, Strings};
+use caapc_vm::pools::{Lists, Strings};
+use caapc_vm::program::Action;
 use caapc_vm::time::Span;
 
 use crate::policy::Patterns;

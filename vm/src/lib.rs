@@ -13,6 +13,7 @@ mod index;
 pub mod isa;
 pub mod listing;
 pub mod matcher;
+pub mod pools;
 pub mod program;
 pub mod run;
 pub mod texts;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::program::TABLE_ROWS_MAX;
+use crate::pools::read_strings;
 use crate::wire::{Fault, Reader, Writer};
 
 /// The pool; strings have numbers in the order in which they came.
@@ -88,22 +88,7 @@ impl Texts {
     }
 
     pub(crate) fn read(from: &mut Reader<'_>, what: &'static str) -> Result<Self, Fault> {
-        let text = from.blob(what, u32::MAX as usize)?;
-        let text = std::str::from_utf8(text).map_err(|_| Fault::new(what, "not UTF-8"))?;
-        let ends = from.list(what, TABLE_ROWS_MAX, |from| from.u32(what))?;
-        let mut start = 0;
-        for &end in &ends {
-            if end < start || !text.is_char_boundary(end as usize) {
-                return Err(Fault::new(
-                    what,
-                    format!("a string ends at {end}, which is no place for it"),
-                ));
-            }
-            start = end;
-        }
-        if start as usize != text.len() {
-            return Err(Fault::new(what, "text after the last string"));
-        }
+        let (text, ends) = read_strings(from, what)?;
         let blocks =
             if ends.is_empty() { Vec::new() } else { vec![Block { text: text.into(), first: 0 }] };
         Ok(Self { blocks, ends })

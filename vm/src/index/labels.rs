@@ -1,6 +1,6 @@
 //! The numbers of label texts: a hash table over the label pool.
 
-use crate::program::Strings;
+use crate::pools::Strings;
 use crate::wire::Fault;
 
 /// Longest search; a pool that needs more is refused when the table is built.

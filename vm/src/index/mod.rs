@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::isa::Op;
-use crate::program::{Draft, Strings};
+use crate::pools::Strings;
+use crate::program::Draft;
 use crate::wire::Fault;
 use labels::Labels;
 use limits::{Limit, Limits};
