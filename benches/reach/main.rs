@@ -5,6 +5,7 @@
 //! measured elsewhere: ../README.md says where.
 #![allow(missing_docs)]
 
+mod changes;
 #[path = "../clock.rs"]
 mod clock;
 mod hostile;
@@ -39,6 +40,9 @@ fn main() {
     verdicts(&mut table, [w10, w100, w1000]);
     selectors(&mut table, [w10, w1000]);
     compile(&mut table);
+    let (changing, quiet, count) = changes::p999();
+    let what = format!("p99.9 of a W1000 request, during {count} changes / during none");
+    table.ratio(8, &what, (changing, quiet), (2.0, 1.2));
     let resident = memory::resident();
     let detail = format!("{:.0} at the highest", resident.peak);
     table.figure(7, "resident bytes for a rule, W1000", resident.rule, detail, (2048.0, 1024.0));

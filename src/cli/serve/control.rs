@@ -198,7 +198,9 @@ fn keep(
     let snapshot = Arc::clone(snapshot);
     let publish = move |shelves: Shelves| {
         let Shelves { policies, namespaces, scans, generation } = shelves;
-        snapshot.store(Some(Arc::new(Snapshot { policies, namespaces, scans, generation })));
+        let new = Snapshot { policies, namespaces, scans, generation };
+        let old = snapshot.swap(Some(Arc::new(new)));
+        tokio::task::spawn_blocking(move || old.map(free));
     };
     tokio::spawn(async move {
         if let Err(reason) = keeper.run(told, publish).await {
@@ -206,6 +208,19 @@ fn keep(
         }
     });
     (changes, failed, outlook)
+}
+
+/// Frees what was replaced once no request reads it any more: a request that was the last to hold
+/// a large set would be held up for the milliseconds that this takes.
+fn free(mut old: Arc<Snapshot>) {
+    // A request reads it for microseconds; one that was put aside for seconds may free it itself.
+    for _ in 0..5_000 {
+        match Arc::try_unwrap(old) {
+            Ok(_) => return,
+            Err(read) => old = read,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// One feed for each shelf.
