@@ -6,11 +6,13 @@
 
 mod random;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use caapc_compiler::link::Linker;
 use caapc_compiler::oracle::{Oracle, Outcome};
-use caapc_compiler::policy::{Entry, Policy};
+use caapc_compiler::policy::{Broken, Entry, Membership, Policy};
+use caapc_compiler::set::{InForce, OnInvalid, Set};
 use caapc_compiler::{assemble, compile};
 use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
 use caapc_vm::listing::{Options, listing};
@@ -197,6 +199,98 @@ fn the_program_does_not_depend_on_what_was_linked_before() {
         same(&entries);
         entries.pop();
         same(&entries);
+    }
+}
+
+/// One scratch for two programs in turn, with walks in between: nothing of the other program, of the
+/// labels, the clock or the images before is left. Requests come back with other clocks.
+#[test]
+fn one_scratch_serves_programs_in_turn() {
+    let mut rng = Rng::new(7);
+    let mut scratch = Scratch::new();
+    for seed in 0..60 {
+        let sets = [random::entries(&mut rng), random::entries(&mut rng)];
+        let programs = sets.each_ref().map(|entries| link(&mut Linker::new(), entries));
+        let oracles = sets.each_ref().map(|entries| Oracle::new(entries).expect("plain patterns"));
+        let mut requests: Vec<Request> =
+            (0..12).map(|nth| random::request(&mut rng, &sets[nth % 2])).collect();
+        for nth in 0..60 {
+            let at = rng.below(requests.len());
+            let request = &mut requests[at];
+            // Five seconds around a midnight at which months are uneven.
+            request.now = Timestamp::from_secs(1_709_251_195 + rng.below(10) as i64);
+            let (which, mut walked) = (rng.below(8) / 7, Scratch::new());
+            let (program, oracle) = (&programs[which], &oracles[which]);
+            check_request(seed, nth, program, oracle, request, &mut scratch, &mut walked);
+            if rng.below(4) == 0 {
+                let (labels, namespace_labels) = (request.labels(), request.namespace_labels());
+                let facts = RequestFacts {
+                    labels: &labels,
+                    namespace_labels: &namespace_labels,
+                    now: request.now,
+                    skew_secs: request.skew_secs,
+                };
+                let image = ImageFacts {
+                    path: &request.images[0].path,
+                    canonical: None,
+                    status: ScanStatus::Fail,
+                    last_scan: None,
+                };
+                run::walk(&programs[1 - which], &mut scratch, &facts, &image, &mut |_| {});
+            }
+        }
+    }
+}
+
+/// Policies that come, go, break, take over one another's rules and turn around: the program is as
+/// if all were linked for the first time.
+#[test]
+fn a_set_links_what_a_fresh_linker_would() {
+    let mut rng = Rng::new(11);
+    let stock: Vec<Entry> = (0..8).flat_map(|_| random::entries(&mut rng)).take(60).collect();
+    let mut set = Set::new(OnInvalid::Deny);
+    let mut good: BTreeMap<String, Entry> = BTreeMap::new();
+    for step in 0..1_500 {
+        let name = format!("policy-{}", rng.below(8));
+        let others = good.values().nth(rng.below(good.len() + 1));
+        let source = others.filter(|_| rng.below(2) == 0).unwrap_or(&stock[rng.below(stock.len())]);
+        match (rng.below(8), source.clone()) {
+            (0, _) => {
+                set.remove(&name);
+                good.remove(&name);
+            }
+            (turn, Entry::Policy(mut policy)) => {
+                policy.name.clone_from(&name);
+                match turn {
+                    1 => policy.order = Some(rng.below(4) as f64),
+                    2 => policy.rules.reverse(),
+                    3 => policy.rules.truncate(1),
+                    4 => policy.rules.iter_mut().for_each(|rule| {
+                        let Some(path) = &mut rule.image_path else { return };
+                        path.operator = match path.operator {
+                            Membership::IsOneOf => Membership::IsNoneOf,
+                            Membership::IsNoneOf => Membership::IsOneOf,
+                        };
+                    }),
+                    _ => {}
+                }
+                let entry = Entry::Policy(policy);
+                assert_eq!(set.apply(&entry), InForce::This);
+                good.insert(name, entry);
+            }
+            (_, Entry::Broken(broken)) => {
+                let broken = Entry::Broken(Broken { name: name.clone(), ..broken });
+                let in_force = set.apply(&broken);
+                let is_first = matches!(good.get(&name), None | Some(Entry::Broken(_)));
+                assert_eq!(in_force, if is_first { InForce::None } else { InForce::Last });
+                if is_first {
+                    good.insert(name, broken);
+                }
+            }
+        }
+        let entries: Vec<Entry> = good.values().cloned().collect();
+        let fresh = link(&mut Linker::new(), &entries).encode();
+        assert!(set.link().expect("links").encode() == fresh, "step {step}");
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Changes come in bursts, so they are gathered for a moment; what they touch is compiled and
 //! linked on a blocking thread, never on one that answers requests; then one snapshot replaces
-//! the one before. Nothing is published before every shelf has had its first list, and a shelf
-//! that is being listed again keeps what it has until the list is complete.
+//! the one before. Nothing is published before every shelf has had its first list and the policies
+//! could be linked, and a shelf that is being listed again keeps what it has until the list is
+//! complete.
 //! Start at [`Keeper::run`].
 
 use std::collections::HashSet;
@@ -388,10 +389,15 @@ impl Shelving {
         if !(policies || namespaces || scans) {
             return None;
         }
-        self.generation += 1;
         if policies {
             self.link();
         }
+        if self.set.generation() == 0 {
+            // INVARIANT (a set first): without one every image would be allowed.
+            self.dirty = Dirty { policies: false, namespaces: true, scans: true };
+            return None;
+        }
+        self.generation += 1;
         if scans {
             self.shelf = Arc::new(self.store.snapshot());
         }
@@ -413,7 +419,11 @@ impl Shelving {
             Ok(None) => {}
             Err(error) => {
                 self.metrics.compile_failures.inc();
-                tracing::error!(%error, "the policies cannot be linked; the last set stays in force");
+                let until_then = match self.set.generation() {
+                    0 => "nothing is answered before they can",
+                    _ => "the last set stays in force",
+                };
+                tracing::error!(%error, "the policies cannot be linked; {until_then}");
             }
         }
         self.metrics.compile_seconds.observe(begun.elapsed());
@@ -444,4 +454,54 @@ fn spec<T: for<'de> Deserialize<'de>>(object: &Loose) -> Result<T, String> {
     serde_json::from_str::<Whole<T>>(object.raw.get())
         .map(|whole| whole.spec)
         .map_err(|error| format!("spec: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use caapc_compiler::check::{self, Limits};
+    use caapc_compiler::set::OnInvalid;
+
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    /// Policies that are each within the limits; forty of them together are not.
+    fn policies(count: usize) -> Vec<Arc<Entry>> {
+        let large = "(a|é|b){990}c".repeat(30);
+        let read = |nth: usize| {
+            let text = format!(
+                "apiVersion: containersecurity.tigera.io/v1beta1\n\
+                 kind: ContainerAdmissionPolicy\nmetadata: {{name: p{nth}}}\nspec: {{rules: \
+                 [{{action: Reject, imagePath: {{operator: IsOneOf, values: ['{large}x{nth}']}}}}]}}\n"
+            );
+            check::Reader::new(Limits::default()).read("p.yaml", &text).entries
+        };
+        (0..count).flat_map(read).map(Arc::new).collect()
+    }
+
+    #[test]
+    fn nothing_is_published_before_the_policies_link() {
+        let control = Metrics::new().control;
+        let (keeper, _) = Keeper::new(Policies::new(OnInvalid::Deny), Ready::default(), control);
+        let mut state = keeper.state;
+        for change in [
+            Change::Namespace(Event::Complete),
+            Change::Scan(Event::Complete),
+            Change::Exception(Event::Complete),
+            Change::Settings(Event::Complete),
+            Change::Policies(policies(40)),
+        ] {
+            state.apply(change);
+        }
+        assert!(state.shelves().is_none());
+        state.apply(Change::Namespace(Event::Complete));
+        assert!(state.shelves().is_none(), "an empty set would allow every image");
+
+        let published = |state: &mut Shelving, count: usize| {
+            state.apply(Change::Policies(policies(count)));
+            state.shelves().map(|shelves| shelves.policies.program().policy_count())
+        };
+        assert_eq!(published(&mut state, 1), Some(1));
+        assert_eq!(published(&mut state, 40), Some(1), "the last set stays");
+        assert_eq!(published(&mut state, 2), Some(2));
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! `policies/`, `namespaces/`, `scans/`, `exceptions/` and `settings.yaml`, each optional. It is
 //! looked at when the system tells of a change, and now and then anyway, so that a change counts
-//! within two seconds. INVARIANT (last good stays): a file that breaks keeps what it last held; so
-//! does one that vanishes while it is being replaced, for no longer than a look. Start at [`run`].
+//! within two seconds. INVARIANT (last good stays): a file that breaks keeps what it last held, and
+//! so does a folder that cannot be looked into; so does a file that vanishes or is empty while it is
+//! being replaced, for no longer than a look. Start at [`run`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -123,6 +124,7 @@ impl Folder {
         }
         let read = |_: &Path, text: Text<'_>, _: &[Loose]| objects(text?, &["Namespace"]);
         if let Some(found) = self.namespaces.look(&root.join("namespaces"), YAML, metrics, read) {
+            let found = namespaces_once(found, metrics);
             list(found).map(Change::Namespace).try_for_each(&mut *tell)?;
         }
         let read = |path: &Path, text: Text<'_>, _: &[Loose]| exceptions(path, text?);
@@ -171,6 +173,25 @@ fn each_name_once(entries: Vec<Arc<Entry>>, metrics: &Control) -> Vec<Arc<Entry>
     kept
 }
 
+/// Of several namespaces of a name the first counts as well.
+fn namespaces_once(found: Vec<Loose>, metrics: &Control) -> Vec<Loose> {
+    let mut names = HashSet::new();
+    let mut kept = Vec::with_capacity(found.len());
+    for object in found {
+        if names.insert(object.meta.name.clone()) {
+            kept.push(object);
+        } else {
+            metrics.malformed.get_or_create(&Shelf { shelf: "namespaces" }).inc();
+            let namespace = object.meta.name;
+            tracing::error!(
+                namespace,
+                "it is there twice, and the first counts; remove one of them"
+            );
+        }
+    }
+    kept
+}
+
 /// Without policies everything is allowed, which is rarely what an empty folder was meant to say.
 fn warn_of_none(before: Option<usize>, now: usize) {
     match (before, now) {
@@ -195,6 +216,8 @@ struct Files<T> {
     looked: bool,
     /// There were more than the limits allow.
     over: bool,
+    /// What could not be looked into at the last look.
+    closed: Vec<PathBuf>,
 }
 
 struct Known<T> {
@@ -202,11 +225,13 @@ struct Known<T> {
     last: Vec<T>,
     /// It was not there at the last look: perhaps it is being replaced.
     missed: bool,
+    /// It was empty at the last look: perhaps it is being written.
+    emptied: bool,
 }
 
 impl<T: Clone> Files<T> {
     fn new(shelf: &'static str) -> Self {
-        Self { shelf, known: BTreeMap::new(), looked: false, over: false }
+        Self { shelf, known: BTreeMap::new(), looked: false, over: false, closed: Vec::new() }
     }
 
     /// Everything the files hold, if anything changed since the last look, or at the first one.
@@ -230,7 +255,14 @@ impl<T: Clone> Files<T> {
             !(missed && known.missed)
         });
         changed |= self.known.len() != before;
-        for (path, stamp) in found.files {
+        let folder::Found { mut files, closed, .. } = found;
+        folder::tell_closed(&mut self.closed, &closed, self.shelf, metrics);
+        // Where nothing was read before, there is nothing that could stay: it is as a file that
+        // cannot be read.
+        if self.known.is_empty() && closed.iter().any(|(path, _)| path == at) {
+            files.push((at.to_owned(), Stamp::default()));
+        }
+        for (path, stamp) in files {
             let known = self.known.get(&path);
             if known.is_some_and(|known| known.stamp == stamp) {
                 continue;
@@ -238,6 +270,14 @@ impl<T: Clone> Files<T> {
             changed = true;
             let last = known.map(|known| known.last.clone()).unwrap_or_default();
             let text = folder::bytes(&path, stamp);
+            let is_empty = text.as_ref().is_ok_and(Vec::is_empty) && !last.is_empty();
+            if is_empty && known.is_some_and(|known| !known.emptied) {
+                // Looked at again, since no file has this stamp.
+                let stamp = Stamp::default();
+                let known = Known { stamp, last, missed: false, emptied: true };
+                self.known.insert(path, known);
+                continue;
+            }
             let text = text.as_deref().map_err(Clone::clone);
             let read = read(&path, text, &last);
             let (now, faults) = read.unwrap_or_else(|fault| (last, vec![fault]));
@@ -246,7 +286,7 @@ impl<T: Clone> Files<T> {
                 let file = path.display();
                 tracing::error!(%file, reason, "a file is wrong; what it last held stays");
             }
-            self.known.insert(path, Known { stamp, last: now, missed: false });
+            self.known.insert(path, Known { stamp, last: now, missed: false, emptied: false });
         }
         changed.then(|| self.known.values().flat_map(|known| known.last.clone()).collect())
     }
@@ -301,7 +341,8 @@ fn policies(
     Ok((entries, faults))
 }
 
-/// Objects of these kinds; others are a fault of the file.
+/// Objects of these kinds; others are a fault of the file, and so is what the API server would
+/// never have let be: a label that is no string.
 fn objects(bytes: &[u8], kinds: &[&str]) -> Read<Loose> {
     let mut found = Vec::new();
     for document in yaml::documents(utf8(bytes)?, &yaml::Limits::default()) {
@@ -319,10 +360,25 @@ fn objects(bytes: &[u8], kinds: &[&str]) -> Read<Loose> {
             if !kinds.contains(&kind) {
                 return Err(format!("expected `kind: {}`, found `{kind}`", kinds.join("` or `")));
             }
+            check_labels(&item)?;
             found.push(loose(&item)?);
         }
     }
     Ok((found, Vec::new()))
+}
+
+fn check_labels(object: &Value) -> Result<(), String> {
+    let labels = match object.pointer("/metadata/labels") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(labels)) => labels,
+        Some(_) => return Err("metadata.labels must be a mapping, such as `env: prod`".to_owned()),
+    };
+    match labels.iter().find(|(_, value)| !value.is_string()) {
+        None => Ok(()),
+        Some((key, value)) => {
+            Err(format!("the label `{key}` must be a string: write `{key}: \"{value}\"`"))
+        }
+    }
 }
 
 fn loose(object: &Value) -> Result<Loose, String> {
@@ -345,134 +401,5 @@ fn settings(bytes: &[u8]) -> Read<Loose> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::super::keeper::Filed;
-    use super::*;
-    use crate::telemetry::metrics::Metrics;
-
-    const POLICY: &str = "apiVersion: containersecurity.tigera.io/v1beta1\n\
-        kind: ContainerAdmissionPolicy\nmetadata: {name: one}\nspec: {rules: [{action: ";
-
-    struct Local(Folder);
-
-    impl Local {
-        fn new(name: &str) -> Self {
-            let root =
-                std::env::temp_dir().join(format!("caapc-local-{}-{name}", std::process::id()));
-            Self(Folder::new(root, Metrics::new().control))
-        }
-
-        fn write(&self, name: &str, text: &str) {
-            let path = self.0.root.join(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            fs::write(path, text).expect("a file");
-        }
-
-        fn remove(&self, name: &str) {
-            fs::remove_file(self.0.root.join(name)).expect("a file");
-        }
-
-        fn look(&mut self) -> Vec<Change> {
-            let mut changes = Vec::new();
-            let told = self.0.look(&mut |change| {
-                changes.push(change);
-                Ok(())
-            });
-            assert!(told.is_ok());
-            changes
-        }
-
-        /// The scans of a look: `+` for what is, `-` for what is gone, and the number in its file.
-        fn scans(&mut self) -> Vec<String> {
-            let mut scans = Vec::new();
-            for change in self.look() {
-                let Change::Filed(filed) = change else { continue };
-                scans.extend(filed.into_iter().map(|one| match one {
-                    Filed::Apply(name, spec) => {
-                        format!(
-                            "+{} {}",
-                            name.rsplit('#').next().unwrap_or_default(),
-                            spec.references[0]
-                        )
-                    }
-                    Filed::Delete(name) => {
-                        format!("-{}", name.rsplit('#').next().unwrap_or_default())
-                    }
-                }));
-            }
-            scans
-        }
-    }
-
-    impl Drop for Local {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0.root);
-        }
-    }
-
-    fn scan(image: &str) -> String {
-        format!(
-            r#"{{"apiVersion":"caapc.dev/v1alpha1","kind":"ImageScan","metadata":{{"name":"a"}},"spec":{{"references":["{image}"],"state":"Scanned","scannedAt":"2026-01-10T09:00:00Z"}}}}"#
-        )
-    }
-
-    fn list(images: &[&str]) -> String {
-        let items: Vec<String> = images.iter().map(|image| scan(image)).collect();
-        format!(r#"{{"kind":"ImageScanList","items":[{}]}}"#, items.join(","))
-    }
-
-    #[test]
-    fn scans_are_told_once_and_then_what_changes() {
-        let mut local = Local::new("scans");
-        local.write("scans/list.json", &list(&["docker.io/a:1", "docker.io/b:1", "docker.io/c:1"]));
-        let told = ["+0 docker.io/a:1", "+1 docker.io/b:1", "+2 docker.io/c:1"];
-        assert_eq!(local.scans(), told);
-        assert!(local.look().is_empty(), "nothing changed");
-        local.write("scans/list.json", &list(&["docker.io/longer:1"]));
-        assert_eq!(local.scans(), ["+0 docker.io/longer:1", "-1", "-2"]);
-        local.write("scans/list.json", "{\"broken");
-        assert!(local.scans().is_empty(), "what it last held stays");
-        local.remove("scans/list.json");
-        assert!(local.scans().is_empty(), "perhaps it is being replaced");
-        assert_eq!(local.scans(), ["-0"]);
-    }
-
-    #[test]
-    fn of_two_policies_of_one_name_the_first_counts_for_as_long_as_it_is_there() {
-        let mut local = Local::new("names");
-        local.write("policies/a.yaml", &format!("{POLICY}Allow}}]}}\n"));
-        local.write("policies/b.yaml", &format!("{POLICY}Reject}}]}}\n"));
-        let sources = |changes: Vec<Change>| -> Vec<String> {
-            let entries = changes.into_iter().find_map(|change| match change {
-                Change::Policies(entries) => Some(entries),
-                _ => None,
-            });
-            let entries = entries.expect("policies");
-            assert!(entries.iter().all(|entry| matches!(**entry, Entry::Policy(_))));
-            entries
-                .iter()
-                .filter_map(|entry| Some(entry.source().rsplit_once('/')?.1.to_owned()))
-                .collect()
-        };
-        assert_eq!(sources(local.look()), ["a.yaml:1"]);
-        local.remove("policies/a.yaml");
-        local.look();
-        assert_eq!(sources(local.look()), ["b.yaml:1"]);
-    }
-
-    #[test]
-    fn exceptions_may_be_the_originals_list_and_settings_bare() {
-        let mut local = Local::new("loose");
-        let csv =
-            "CVE,Registry,Repository,Tags,Justification,Scope\nCVE-2023-1,,,,not reachable,any\n";
-        local.write("exceptions/list.csv", csv);
-        local.write("settings.yaml", "failThreshold: 9.9\n");
-        let changes = local.look();
-        let count =
-            |wanted: fn(&Change) -> bool| changes.iter().filter(|change| wanted(change)).count();
-        assert_eq!(count(|change| matches!(change, Change::Exception(Event::Apply(_)))), 1);
-        assert_eq!(count(|change| matches!(change, Change::Settings(Event::Apply(_)))), 1);
-    }
-}
+#[path = "local_tests.rs"]
+mod tests;

@@ -36,6 +36,8 @@ pub(super) struct ScanFiles {
     known: HashMap<OsString, Known>,
     looked: bool,
     over: bool,
+    /// What could not be looked into at the last look.
+    closed: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy)]
@@ -64,6 +66,7 @@ impl ScanFiles {
             tracing::error!(folder = %at.display(), "more than {FILES_MAX} files, the limit: not all count");
         }
         self.over = found.over;
+        folder::tell_closed(&mut self.closed, &found.closed, "scans", metrics);
         let mut batch = Batch { changes: Vec::with_capacity(BATCH), tell };
         let mut gone = Vec::new();
         self.known.retain(|path, known| {

@@ -2,6 +2,7 @@
 //!
 //! Start at [`Facts`].
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -116,7 +117,7 @@ pub fn add_scan(shelf: ScanShelf, image: &str, fact: ScanFact) -> Result<ScanShe
 /// # Errors
 /// [`Failure::Input`] for a file that cannot be read or holds no Namespace.
 pub fn read_namespaces(paths: &[PathBuf]) -> Result<Namespaces, Failure> {
-    let mut all = Vec::new();
+    let mut all = HashMap::new();
     for path in files::list(paths)? {
         let (name, text) = (shown(&path_name(&path)), read_text(&path)?);
         let (lines, before) = (Lines::new(&text), all.len());
@@ -136,12 +137,12 @@ pub fn read_namespaces(paths: &[PathBuf]) -> Result<Namespaces, Failure> {
             return Err(Failure::Input(format!("{name}: no Namespace in this file")));
         }
     }
-    Ok(all.into_iter().collect())
+    Ok(all.into_values().collect())
 }
 
 fn add_namespaces<'n, 't>(
     node: &'n Node<'t>,
-    all: &mut Vec<Namespace>,
+    all: &mut HashMap<String, Namespace>,
 ) -> Result<(), (&'n Node<'t>, String)> {
     let kind = node.get("kind").and_then(Node::as_str).unwrap_or_default();
     if let (Some(_), Some(items)) = (kind.strip_suffix("List"), node.get("items")) {
@@ -156,8 +157,12 @@ fn add_namespaces<'n, 't>(
         return Err((node, "this Namespace has no `metadata.name`".to_owned()));
     };
     let mut labels = Vec::new();
-    let pairs = metadata.and_then(|node| node.get("labels")).and_then(Node::pairs);
-    for pair in pairs.unwrap_or_default() {
+    let written = metadata.and_then(|node| node.get("labels"));
+    if let Some(node) = written.filter(|node| node.pairs().is_none() && !node.is_null()) {
+        let found = node.describe();
+        return Err((node, format!("`metadata.labels` must be a mapping, found {found}")));
+    }
+    for pair in written.and_then(Node::pairs).unwrap_or_default() {
         let Some(value) = pair.node.as_str() else {
             let found = pair.node.describe();
             let key = shown(&pair.key);
@@ -165,8 +170,13 @@ fn add_namespaces<'n, 't>(
         };
         labels.push((pair.key.to_string(), value.to_owned()));
     }
-    all.push(Namespace::new(name, labels));
-    Ok(())
+    match all.insert(name.to_owned(), Namespace::new(name, labels)) {
+        None => Ok(()),
+        Some(_) => {
+            let name = shown(name);
+            Err((node, format!("the namespace `{name}` is there twice; remove one of them")))
+        }
+    }
 }
 
 /// Reads `IMAGE=STATUS[,WHEN]`.
