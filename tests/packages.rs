@@ -113,6 +113,9 @@ fn the_chart_is_the_installation() {
     same(json!({"hostNetwork": true}), |o| o.host_network = true);
     same(json!({"scans": {"trivyOperator": "Trust"}}), |o| o.trust_trivy_operator = true);
     same(json!({"apiServerPorts": [16443]}), |o| o.api_server_ports = vec![16443]);
+    same(json!({"extraArgs": ["--mode=warn"]}), |o| {
+        o.serve_arguments = vec!["--mode=warn".to_owned()];
+    });
     same(
         json!({"replicaCount": 5, "webhook": {"failurePolicy": "Ignore", "timeoutSeconds": 2}}),
         |o| {

@@ -102,15 +102,21 @@ fn print_text(found: &[Finding], facts: &Facts, out: &mut Out) -> Result<(), Fai
     let count = |severity: Severity| found.iter().filter(|one| one.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if errors + warnings == 0 {
-        let webhooks = facts.hooks.len();
         out.line(&format!(
-            "nothing is wrong: looked at {} {}, {} policies, {} namespaces",
-            webhooks,
-            if webhooks == 1 { "webhook" } else { "webhooks" },
-            facts.policies.len(),
-            facts.namespaces.len()
+            "nothing is wrong: looked at {}, {}, {}",
+            counted(facts.hooks.len(), "webhook", "webhooks"),
+            counted(facts.policies.len(), "policy", "policies"),
+            counted(facts.namespaces.len(), "namespace", "namespaces"),
         ))
     } else {
-        out.line(&format!("{errors} errors, {warnings} warnings"))
+        out.line(&format!(
+            "{}, {}",
+            counted(errors, "error", "errors"),
+            counted(warnings, "warning", "warnings"),
+        ))
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

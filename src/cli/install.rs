@@ -66,6 +66,9 @@ pub struct Args {
     /// The ports of the API server, for the network policy; --apply adds those it finds.
     #[arg(long, value_name = "PORTS", value_delimiter = ',', default_values_t = [443u16, 6443])]
     api_server_ports: Vec<u16>,
+    /// One more argument of `caapc serve`, such as `--serve-argument=--mode=warn`; may be repeated.
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    serve_argument: Vec<String>,
     /// Take over the installation of Calico's Image Assurance that is in the cluster.
     #[arg(long)]
     adopt: bool,
@@ -97,6 +100,9 @@ Examples:
     caapc install --namespace-selector-key image-assurance --namespace-selector-values enabled
   Install it, and wait until it enforces:
     caapc install --namespace-selector-key image-assurance --namespace-selector-values enabled --apply
+  Only warn at first, of what would be rejected:
+    caapc install --namespace-selector-key image-assurance --namespace-selector-values enabled \\
+      --serve-argument=--mode=warn --apply
   As the original's script did:
     export IN_NAMESPACE_SELECTOR_KEY=image-assurance IN_NAMESPACE_SELECTOR_VALUES='enabled strict'
     caapc install --write-manifest
@@ -183,8 +189,23 @@ fn with_selector(args: &Args, selector: NamespaceSelector) -> Result<Options, Fa
         service_monitor: args.service_monitor,
         host_network: args.host_network,
         api_server_ports: args.api_server_ports.clone(),
+        serve_arguments: serve_arguments(&args.serve_argument)?,
         ..defaults
     })
+}
+
+/// The container would only say so once it is started, so what it cannot understand is refused here.
+fn serve_arguments(arguments: &[String]) -> Result<Vec<String>, Failure> {
+    use clap::{Args as _, Command};
+    let serve = super::serve::Args::augment_args(Command::new("serve").no_binary_name(true));
+    match serve.disable_help_flag(true).try_get_matches_from(arguments) {
+        Ok(_) => Ok(arguments.to_vec()),
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Err(Failure::Input(format!("--serve-argument: {line}; see `caapc serve --help`")))
+        }
+    }
 }
 
 fn read_bundle(path: &Path) -> Result<String, Failure> {

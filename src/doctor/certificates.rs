@@ -50,7 +50,7 @@ pub(super) fn serving(facts: &Facts) -> Vec<Finding> {
                     Severity::Error,
                     title,
                     "there is no serving certificate",
-                    "caapc install --apply makes it again; for one of your own see `caapc certs make`",
+                    "caapc install --apply, with the flags it was installed with, makes it again; for one of your own see `caapc certs make`",
                 ));
             }
             continue;

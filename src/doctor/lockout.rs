@@ -110,7 +110,7 @@ pub(super) fn reachable(facts: &Facts) -> Vec<Finding> {
                 Severity::Error,
                 &one.title,
                 format!("it calls the service {place}, which does not exist"),
-                "caapc install --apply, or correct clientConfig.service",
+                "caapc install --apply with the flags it was installed with, or correct clientConfig.service",
             ));
             continue;
         };

@@ -29,7 +29,7 @@ pub(super) fn presence(facts: &Facts) -> Vec<Finding> {
         Severity::Error,
         "ValidatingWebhookConfiguration",
         "no webhook configuration calls caapc: nothing is enforced",
-        "caapc install --apply",
+        "caapc install --apply, with the flags it was installed with",
     )]
 }
 

@@ -42,6 +42,8 @@ pub struct Options {
     pub host_network: bool,
     /// The ports of the API server that the network policy lets the controller reach.
     pub api_server_ports: Vec<u16>,
+    /// More arguments of `caapc serve`.
+    pub serve_arguments: Vec<String>,
 }
 
 /// What the API server does when the webhook cannot be asked.
@@ -102,6 +104,7 @@ impl Options {
             service_monitor: false,
             host_network: false,
             api_server_ports: vec![443, 6443],
+            serve_arguments: Vec::new(),
         }
     }
 

@@ -166,6 +166,7 @@ fn serve_arguments(options: &Options) -> Vec<String> {
     if options.certificates == Certificates::Managed {
         arguments.push(format!("--certificate-secret={}", names::SECRET));
     }
+    arguments.extend(options.serve_arguments.iter().cloned());
     arguments
 }
 
