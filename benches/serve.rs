@@ -1,8 +1,8 @@
 //! The webhook under load on the loopback: what a review costs over a handler that decides
 //! nothing, in the same server.
 //!
-//! `cargo bench --bench serve -- [ROUNDS] [--cores SERVER,CLIENT]`. The server is a process of
-//! its own with one thread, on one core if `taskset` is there, and this process is its clients on
+//! `cargo bench --bench serve -- [ROUNDS] [--cores SERVER,CLIENT] [--only HANDLER]`. The server is a
+//! process of its own with one thread, on one core if `taskset` is there, and this process is its clients on
 //! another. `nothing` reads the body and answers; `allowed` and `rejected` decide a Deployment of
 //! 10.8 KB by W10, and write their log line as in production, to nowhere. The three take turns in
 //! short batches, so that whatever else the machine does hits all of them. Start at [`main`].
@@ -64,9 +64,16 @@ fn main() {
     let pinned = pinned && pin(server.child.id(), server_core);
     println!("HTTP/1.1 keep-alive, TLS 1.3, a review of {} B, W10", review::BYTES);
     println!("{rounds} rounds of {BATCH} requests to each; server on one core: {pinned}");
-    for connections in [1, 8] {
-        let batches = measure(&server, rounds, connections);
-        report(&batches, connections);
+    // For a profiler: it sees one handler only, on one connection.
+    let only = arguments.iter().position(|argument| argument == "--only");
+    let only = only.map(|at| arguments[at + 1].as_str());
+    if let Some(only) = only {
+        repeat(&server, only, rounds);
+    } else {
+        for connections in [1, 8] {
+            let batches = measure(&server, rounds, connections);
+            report(&batches, connections);
+        }
     }
     println!("resident in the server process at the end: {:.1} MiB", server.resident_mib());
     server.stop();
@@ -86,6 +93,18 @@ struct Batch {
     wall: f64,
     /// Time on a processor that the server took for one request.
     processor: f64,
+}
+
+/// The load of one handler, without figures.
+fn repeat(server: &Server, name: &str, rounds: usize) {
+    let at = HANDLERS.iter().position(|&handler| handler == name).expect("a handler's name");
+    let mut clients = [Client::connect(server.addresses[at], &server.ca)];
+    let busy = server.busy();
+    for _ in 0..rounds {
+        batch(&mut clients, &review::review());
+    }
+    let each = (server.busy() - busy) / 1e3 / (rounds * BATCH) as f64;
+    println!("{name}: {each:.1} us of the server's core for each request");
 }
 
 /// Microseconds for each request, for each handler, for each round.

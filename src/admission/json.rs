@@ -9,6 +9,9 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
+use super::bytes::{after_blank, bracket_end, special, string_end};
+use super::unescape::unescape;
+
 /// The deepest nesting of lists and objects in one review, skipped fields included.
 pub const DEPTH_MAX: usize = 1024;
 
@@ -119,9 +122,7 @@ impl<'b> RawText<'b> {
 pub fn check<'b>(text: &'b str, arena: &'b Bump) -> Result<Json<'b>, SyntaxError> {
     let mut checker = Checker {
         bytes: text.as_bytes(),
-        at: 0,
-        depth: 0,
-        open: [Open::default(); _],
+        open: Vec::with_capacity_in(OPEN_USUAL, arena),
         ends: Vec::with_capacity_in((text.len() / 24).min(ENDS_MAX), arena),
     };
     checker.document()?;
@@ -129,47 +130,55 @@ pub fn check<'b>(text: &'b str, arena: &'b Bump) -> Result<Json<'b>, SyntaxError
     Ok(Json { whole: text, start: 0, end: text.len(), ends, next: 0 })
 }
 
+// PERF: where the check stands is handed from step to step, not kept here, so that it stays in a
+// register: each step needs it before it can begin.
 struct Checker<'b> {
     bytes: &'b [u8],
-    at: usize,
-    depth: usize,
-    open: [Open; DEPTH_MAX],
+    /// At most [`DEPTH_MAX`].
+    open: Vec<'b, Open>,
     ends: Vec<'b, End>,
 }
 
+/// Lists and objects in each other as they usually are; for more of them the stack grows.
+const OPEN_USUAL: usize = 32;
+
 /// A bracket that is open.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Open {
     /// Its place among the ends; behind all of them if it is not noted.
     number: u32,
     object: bool,
 }
 
+/// Where the check stands after a step.
+type Step = Result<usize, SyntaxError>;
+
 impl Checker<'_> {
     fn document(&mut self) -> Result<(), SyntaxError> {
+        let mut at = 0;
         loop {
-            self.value()?;
+            at = self.value(at)?;
             loop {
-                self.blank();
-                if self.depth == 0 {
-                    return if self.at == self.bytes.len() {
+                at = after_blank(self.bytes, at);
+                let Some(in_object) = self.open.last().map(|open| open.object) else {
+                    return if at == self.bytes.len() {
                         Ok(())
                     } else {
-                        self.fault("the end of the text")
+                        Err(fault(at, "the end of the text"))
                     };
-                }
-                let in_object = self.top_is_object();
-                match (in_object, self.peek()) {
-                    (_, Some(b',')) => {
-                        self.at += 1;
-                        if in_object {
-                            self.key()?;
-                        }
+                };
+                match (in_object, self.bytes.get(at)) {
+                    (true, Some(b',')) => {
+                        at = self.key(at + 1)?;
                         break;
                     }
-                    (true, Some(b'}')) | (false, Some(b']')) => self.close(),
-                    (true, _) => return self.fault("`,` or `}`"),
-                    (false, _) => return self.fault("`,` or `]`"),
+                    (false, Some(b',')) => {
+                        at += 1;
+                        break;
+                    }
+                    (true, Some(b'}')) | (false, Some(b']')) => at = self.close(at),
+                    (true, _) => return Err(fault(at, "`,` or `}`")),
+                    (false, _) => return Err(fault(at, "`,` or `]`")),
                 }
             }
         }
@@ -177,177 +186,141 @@ impl Checker<'_> {
 
     /// Passes one scalar, an empty list or object, or the opening of a value up to where its
     /// first inner value starts.
-    fn value(&mut self) -> Result<(), SyntaxError> {
+    #[inline(always)]
+    fn value(&mut self, mut at: usize) -> Step {
         loop {
-            self.blank();
-            match self.peek() {
-                Some(b'"') => return self.string(),
+            at = after_blank(self.bytes, at);
+            match self.bytes.get(at) {
+                Some(b'"') => return string(self.bytes, at),
                 Some(b'{') => {
-                    self.open(true)?;
-                    if self.close_if_empty(b'}') {
-                        return Ok(());
+                    at = after_blank(self.bytes, self.open(at, true)?);
+                    if self.bytes.get(at) == Some(&b'}') {
+                        return Ok(self.close(at));
                     }
-                    self.key()?;
+                    at = self.key(at)?;
                 }
                 Some(b'[') => {
-                    self.open(false)?;
-                    if self.close_if_empty(b']') {
-                        return Ok(());
+                    at = after_blank(self.bytes, self.open(at, false)?);
+                    if self.bytes.get(at) == Some(&b']') {
+                        return Ok(self.close(at));
                     }
                 }
-                Some(b't') => return self.literal(b"true"),
-                Some(b'f') => return self.literal(b"false"),
-                Some(b'n') => return self.literal(b"null"),
-                Some(b'-' | b'0'..=b'9') => return self.number(),
-                _ => return self.fault("a value"),
+                Some(b't') => return literal(self.bytes, at, b"true"),
+                Some(b'f') => return literal(self.bytes, at, b"false"),
+                Some(b'n') => return literal(self.bytes, at, b"null"),
+                Some(b'-' | b'0'..=b'9') => return number(self.bytes, at),
+                _ => return Err(fault(at, "a value")),
             }
         }
     }
 
     #[inline(always)]
-    fn open(&mut self, object: bool) -> Result<(), SyntaxError> {
+    fn open(&mut self, at: usize, object: bool) -> Step {
         let number = self.ends.len();
-        let Some(open) = self.open.get_mut(self.depth) else {
-            return self.fault("at most 1024 levels of nesting");
-        };
-        *open = Open { number: if number < ENDS_MAX { number as u32 } else { u32::MAX }, object };
-        if number < ENDS_MAX {
+        if self.open.len() == DEPTH_MAX {
+            return Err(fault(at, "at most 1024 levels of nesting"));
+        }
+        let noted = number < ENDS_MAX;
+        self.open.push(Open { number: if noted { number as u32 } else { u32::MAX }, object });
+        if noted {
             self.ends.push(End { at: 0, next: 0 });
         }
-        self.depth += 1;
-        self.at += 1;
-        Ok(())
+        Ok(at + 1)
     }
 
-    fn close(&mut self) {
-        self.at += 1;
-        self.depth -= 1;
-        let number = self.open.get(self.depth).map_or(u32::MAX, |open| open.number);
+    #[inline(always)]
+    fn close(&mut self, at: usize) -> usize {
+        let number = self.open.pop().map_or(u32::MAX, |open| open.number);
         let next = self.ends.len() as u32;
         if let Some(end) = self.ends.get_mut(number as usize) {
-            *end = End { at: u32::try_from(self.at).unwrap_or(u32::MAX), next };
+            *end = End { at: u32::try_from(at + 1).unwrap_or(u32::MAX), next };
         }
-    }
-
-    fn close_if_empty(&mut self, closer: u8) -> bool {
-        self.blank();
-        let empty = self.peek() == Some(closer);
-        if empty {
-            self.close();
-        }
-        empty
-    }
-
-    fn top_is_object(&self) -> bool {
-        self.open.get(self.depth.wrapping_sub(1)).is_some_and(|open| open.object)
+        at + 1
     }
 
     #[inline(always)]
-    fn key(&mut self) -> Result<(), SyntaxError> {
-        self.blank();
-        if self.peek() != Some(b'"') {
-            return self.fault("a field name in double quotes");
+    fn key(&self, at: usize) -> Step {
+        let at = after_blank(self.bytes, at);
+        if self.bytes.get(at) != Some(&b'"') {
+            return Err(fault(at, "a field name in double quotes"));
         }
-        self.string()?;
-        self.blank();
-        if self.peek() != Some(b':') {
-            return self.fault("`:`");
+        let at = after_blank(self.bytes, string(self.bytes, at)?);
+        if self.bytes.get(at) != Some(&b':') {
+            return Err(fault(at, "`:`"));
         }
-        self.at += 1;
-        Ok(())
+        Ok(at + 1)
     }
+}
 
-    #[inline(always)]
-    fn string(&mut self) -> Result<(), SyntaxError> {
-        self.at += 1;
-        loop {
-            self.at = special(self.bytes, self.at);
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return self.fault("no control character inside a string"),
-                None => return self.fault("the closing `\"` of a string"),
+/// Passes the string whose quote stands at `at`.
+#[inline(always)]
+fn string(bytes: &[u8], at: usize) -> Step {
+    let mut at = at + 1;
+    loop {
+        at = special::<false>(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = escape(bytes, at + 1)?,
+            Some(_) => return Err(fault(at, "no control character inside a string")),
+            None => return Err(fault(at, "the closing `\"` of a string")),
+        }
+    }
+}
+
+fn escape(bytes: &[u8], at: usize) -> Step {
+    match bytes.get(at) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 1),
+        Some(b'u') => {
+            let digits = bytes.iter().skip(at + 1).take(4);
+            match digits.take_while(|byte| byte.is_ascii_hexdigit()).count() {
+                4 => Ok(at + 5),
+                right => Err(fault(at + 1 + right, "four hexadecimal digits after `\\u`")),
             }
         }
+        _ => Err(fault(at, "a JSON escape after `\\`")),
     }
+}
 
-    fn escape(&mut self) -> Result<(), SyntaxError> {
-        self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => {
-                self.at += 1;
-                for _ in 0..4 {
-                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
-                        return self.fault("four hexadecimal digits after `\\u`");
-                    }
-                    self.at += 1;
-                }
-            }
-            _ => return self.fault("a JSON escape after `\\`"),
-        }
-        Ok(())
+fn number(bytes: &[u8], mut at: usize) -> Step {
+    if bytes.get(at) == Some(&b'-') {
+        at += 1;
     }
+    at = match bytes.get(at) {
+        Some(b'0') => at + 1,
+        _ => digits(bytes, at)?,
+    };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        at += 1;
+        if matches!(bytes.get(at), Some(b'+' | b'-')) {
+            at += 1;
+        }
+        at = digits(bytes, at)?;
+    }
+    Ok(at)
+}
 
-    fn number(&mut self) -> Result<(), SyntaxError> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits(),
-            _ => return self.fault("a digit"),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.one_digit_or_more()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.one_digit_or_more()?;
-        }
-        Ok(())
+/// Passes one digit or more.
+fn digits(bytes: &[u8], start: usize) -> Step {
+    let mut at = start;
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
     }
+    if at == start { Err(fault(at, "a digit")) } else { Ok(at) }
+}
 
-    fn one_digit_or_more(&mut self) -> Result<(), SyntaxError> {
-        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            return self.fault("a digit");
-        }
-        self.digits();
-        Ok(())
+fn literal(bytes: &[u8], at: usize, word: &[u8]) -> Step {
+    if bytes.get(at..).is_some_and(|rest| rest.starts_with(word)) {
+        return Ok(at + word.len());
     }
+    Err(fault(at, "a value"))
+}
 
-    fn digits(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<(), SyntaxError> {
-        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
-            self.at += word.len();
-            return Ok(());
-        }
-        self.fault("a value")
-    }
-
-    fn blank(&mut self) {
-        self.at = after_blank(self.bytes, self.at);
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn fault<T>(&self, expected: &'static str) -> Result<T, SyntaxError> {
-        Err(SyntaxError { at: self.at, expected })
-    }
+#[cold]
+fn fault(at: usize, expected: &'static str) -> SyntaxError {
+    SyntaxError { at, expected }
 }
 
 /// A place in well-formed JSON text, moving forward only.
@@ -466,117 +439,6 @@ impl<'b> Cursor<'b> {
 
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
-    }
-}
-
-/// Where the string that starts at `at` ends (its closing quote), and whether it has escapes.
-fn string_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
-    let mut escaped = false;
-    loop {
-        at = special(bytes, at);
-        match bytes.get(at) {
-            Some(b'\\') => {
-                escaped = true;
-                at += 2;
-            }
-            Some(b'"') => return (at, escaped),
-            Some(_) => at += 1,
-            None => return (bytes.len(), escaped),
-        }
-    }
-}
-
-/// Where the list or object that starts at `at` ends: behind its closing bracket.
-fn bracket_end(bytes: &[u8], mut at: usize) -> usize {
-    let mut depth = 0_usize;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = string_end(bytes, at + 1).0,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            break;
-        }
-    }
-    at
-}
-
-#[inline(always)]
-fn after_blank(bytes: &[u8], mut at: usize) -> usize {
-    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-        at += 1;
-    }
-    at
-}
-
-/// The offset of the next quote, backslash or control character, or the end.
-#[inline(always)]
-fn special(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // PERF: eight bytes at a time. Each term has the high bit of a byte set where the byte is
-    // zero after the exclusive or (or below 0x20); the lowest such bit is exact.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let found = zero(word ^ (ONES * u64::from(b'"')))
-            | zero(word ^ (ONES * u64::from(b'\\')))
-            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH);
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while let Some(byte) = bytes.get(at) {
-        if matches!(byte, b'"' | b'\\' | 0..0x20) {
-            return at;
-        }
-        at += 1;
-    }
-    at
-}
-
-/// Unescapes into the arena. An unescaped string is never longer than its escaped form.
-fn unescape<'a>(raw: &str, arena: &'a Bump) -> &'a str {
-    let mut text = bumpalo::collections::String::with_capacity_in(raw.len(), arena);
-    let mut rest = raw;
-    while let Some(slash) = rest.find('\\') {
-        let (before, escape) = rest.split_at(slash);
-        text.push_str(before);
-        let code = escape.as_bytes().get(1).copied().unwrap_or(b'\\');
-        let (character, length) = match code {
-            b'u' => unicode(escape),
-            b'b' => ('\u{8}', 2),
-            b'f' => ('\u{c}', 2),
-            b'n' => ('\n', 2),
-            b'r' => ('\r', 2),
-            b't' => ('\t', 2),
-            other => (char::from(other), 2),
-        };
-        text.push(character);
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    text.push_str(rest);
-    text.into_bump_str()
-}
-
-/// Reads `\uXXXX`, and the second half of a surrogate pair: the character and its length here.
-fn unicode(escape: &str) -> (char, usize) {
-    let unit = |at: usize| {
-        let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
-        u32::from_str_radix(digits, 16).ok()
-    };
-    let lone = (char::REPLACEMENT_CHARACTER, 6);
-    match (unit(0), unit(6)) {
-        (Some(high @ 0xd800..0xdc00), Some(low @ 0xdc00..0xe000)) => {
-            let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
-        }
-        (Some(code), _) => char::from_u32(code).map_or(lone, |character| (character, 6)),
-        (None, _) => lone,
     }
 }
 

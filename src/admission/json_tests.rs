@@ -108,7 +108,11 @@ proptest! {
     #[test]
     fn special_finds_the_first(bytes in proptest::collection::vec(any::<u8>(), 0..40), at in 0_usize..40) {
         let plain = (at..bytes.len()).find(|&at| matches!(bytes[at], b'"' | b'\\' | 0..0x20));
-        prop_assert_eq!(special(&bytes, at), plain.unwrap_or(bytes.len().max(at)));
+        let end = bytes.len().max(at);
+        prop_assert_eq!(special::<false>(&bytes, at), plain.unwrap_or(end));
+        let delete = (at..bytes.len()).find(|&at| bytes[at] == 0x7f);
+        let first = plain.unwrap_or(end).min(delete.unwrap_or(end));
+        prop_assert_eq!(special::<true>(&bytes, at), first);
     }
 
     #[test]

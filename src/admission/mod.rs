@@ -8,6 +8,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod bytes;
 pub mod decide;
 pub mod fault;
 mod fields;
@@ -20,6 +21,7 @@ pub mod options;
 pub mod respond;
 pub mod review;
 pub mod text;
+mod unescape;
 pub mod workload;
 
 use std::fmt;

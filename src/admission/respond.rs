@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use super::Snapshot;
+use super::bytes;
 use super::decide::{Decision, Why};
 use super::message::Texts;
 use super::review::Request;
@@ -102,20 +103,20 @@ pub const fn status_reason(code: u16) -> &'static str {
 /// Writes a JSON string. Only what must be escaped is.
 pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| matches!(c, '"' | '\\' | '\0'..='\u{1f}' | '\u{7f}')) {
-        let (before, after) = rest.split_at(at);
-        out.extend_from_slice(before.as_bytes());
-        let byte = after.bytes().next().unwrap_or(b' ');
-        match byte {
-            b'"' => out.extend_from_slice(br#"\""#),
-            b'\\' => out.extend_from_slice(br"\\"),
-            b'\n' => out.extend_from_slice(br"\n"),
-            byte => drop(write!(out, r"\u{byte:04x}")),
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    loop {
+        let at = bytes::special::<true>(bytes, copied);
+        out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
+        match bytes.get(at) {
+            None => break,
+            Some(b'"') => out.extend_from_slice(br#"\""#),
+            Some(b'\\') => out.extend_from_slice(br"\\"),
+            Some(b'\n') => out.extend_from_slice(br"\n"),
+            Some(byte) => drop(write!(out, r"\u{byte:04x}")),
         }
-        rest = after.get(1..).unwrap_or_default();
+        copied = at + 1;
     }
-    out.extend_from_slice(rest.as_bytes());
     out.push(b'"');
 }
 

@@ -15,9 +15,16 @@ pub fn is_safe(c: char) -> bool {
     !c.is_control() && !turns && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// Whether a text is printable ASCII, which is safe.
+pub fn is_plain(text: &str) -> bool {
+    // PERF: without a way out in the middle this is done for many bytes at once.
+    text.bytes().fold(true, |plain, byte| plain & (byte.wrapping_sub(b' ') < 0x5f))
+}
+
 /// Writes at most so many bytes; unsafe characters are dropped, and a cut is marked with `…`.
 ///
-/// It never fails: what does not fit is dropped, so that `write!` to it can be ignored.
+/// What does not fit is dropped, so that the result of `write!` to it can be ignored; it fails
+/// once it is full, so that a long text stops being made.
 #[derive(Debug)]
 pub struct Bounded<'o> {
     out: &'o mut String,
@@ -44,11 +51,16 @@ impl<'o> Bounded<'o> {
 
 impl Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.cut {
+            return Err(fmt::Error);
+        }
         // PERF: almost all text is plain and fits, and need not be looked at by character.
-        let plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-        if plain && !self.cut && self.out.len() + text.len() <= self.end {
-            self.out.push_str(text);
-            return Ok(());
+        let mut text = text;
+        if is_plain(text) {
+            let room = self.end.saturating_sub(self.out.len()).min(text.len());
+            let (fits, rest) = text.split_at_checked(room).unwrap_or((text, ""));
+            self.out.push_str(fits);
+            text = rest;
         }
         for c in text.chars().filter(|&c| is_safe(c)) {
             self.write_char(c)?;
@@ -58,14 +70,14 @@ impl Write for Bounded<'_> {
 
     fn write_char(&mut self, c: char) -> fmt::Result {
         if self.cut {
-            return Ok(());
+            return Err(fmt::Error);
         }
         if self.out.len() + c.len_utf8() > self.end {
             self.cut = true;
             // The mark needs room: what was written last makes it.
             while self.out.len() + CUT.len_utf8() > self.end && self.out.pop().is_some() {}
             self.out.push(CUT);
-            return Ok(());
+            return Err(fmt::Error);
         }
         self.out.push(c);
         Ok(())
@@ -124,6 +136,24 @@ mod tests {
     #[test]
     fn control_characters_are_dropped() {
         assert_eq!(bounded(99, "a\u{1b}[31m\0\r\nb\u{9b}\u{202e}\u{2028}é"), "> a[31mbé");
+    }
+
+    #[test]
+    fn plain_is_printable_ascii() {
+        for byte in 0..=0x7f_u8 {
+            let text = format!("{}{}", "a".repeat(40), char::from(byte));
+            assert_eq!(is_plain(&text), (b' '..0x7f).contains(&byte), "{text:?}");
+        }
+        assert!(is_plain("") && !is_plain("é"));
+    }
+
+    #[test]
+    fn a_text_that_is_cut_is_not_made_to_its_end() {
+        let mut out = String::new();
+        let mut text = Bounded::new(&mut out, 40);
+        let written = (0..1_000).take_while(|n| write!(text, "{n}, ").is_ok()).count();
+        assert!(written < 20, "{written}");
+        assert!(out.ends_with(CUT) && out.len() <= 40, "{out}");
     }
 
     #[test]

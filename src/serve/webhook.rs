@@ -24,6 +24,7 @@ use super::limits::Limits;
 use super::status::{self, Body};
 use crate::admission::decide::{Decision, Why};
 use crate::admission::options::{Mode, Options};
+use crate::admission::text::is_plain;
 use crate::admission::{self, Answer, Snapshot, Worker};
 use crate::namespaces::Namespace;
 use crate::telemetry::metrics::{Gauged, Metrics, What};
@@ -347,8 +348,7 @@ fn refused(code: StatusCode, message: &str) -> Box<Response<Body>> {
 
 /// A user's text as a log line may have it; almost always as it is.
 fn printable(text: &str) -> Cow<'_, str> {
-    let plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-    if !plain && text.chars().any(char::is_control) {
+    if !is_plain(text) && text.chars().any(char::is_control) {
         Cow::Owned(text.chars().filter(|c| !c.is_control()).collect())
     } else {
         Cow::Borrowed(text)
