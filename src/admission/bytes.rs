@@ -3,6 +3,7 @@
 //! None of them checks anything: that is `json`'s. All of them end, whatever they are given.
 
 /// Where the string that starts at `at` ends (its closing quote), and whether it has escapes.
+#[inline(always)]
 pub(super) fn string_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
     let mut escaped = false;
     loop {

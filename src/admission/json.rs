@@ -106,6 +106,7 @@ pub struct RawText<'b> {
 impl<'b> RawText<'b> {
     /// The string it stands for: borrowed from the text, or unescaped into the arena.
     /// A lone surrogate becomes U+FFFD, as the API server itself reads it.
+    #[inline]
     pub fn resolve<'a>(self, arena: &'a Bump) -> &'a str
     where
         'b: 'a,
@@ -367,9 +368,8 @@ impl<'b> Cursor<'b> {
         if !self.next_or_close(b'}') {
             return None;
         }
-        let key = self.string();
-        self.blank();
-        self.at += 1;
+        let key = self.string_here();
+        self.at = after_blank(self.text.as_bytes(), self.at) + 1;
         Some(key)
     }
 
@@ -382,6 +382,11 @@ impl<'b> Cursor<'b> {
     /// Passes the string it stands before.
     pub fn string(&mut self) -> RawText<'b> {
         self.blank();
+        self.string_here()
+    }
+
+    #[inline(always)]
+    fn string_here(&mut self) -> RawText<'b> {
         let start = self.at + 1;
         let (end, escaped) = string_end(self.text.as_bytes(), start);
         self.at = end + 1;
@@ -401,7 +406,7 @@ impl<'b> Cursor<'b> {
         self.blank();
         let (start, next) = (self.at, self.next);
         match self.peek() {
-            Some(b'"') => drop(self.string()),
+            Some(b'"') => self.at = string_end(self.text.as_bytes(), start + 1).0 + 1,
             Some(b'{' | b'[') => match self.ends.get(next) {
                 Some(end) => (self.at, self.next) = (end.at as usize, end.next as usize),
                 None => self.at = bracket_end(self.text.as_bytes(), start),
@@ -417,20 +422,17 @@ impl<'b> Cursor<'b> {
     }
 
     /// Passes a comma and stands before what follows, or passes the closing bracket.
+    #[inline(always)]
     fn next_or_close(&mut self, closer: u8) -> bool {
-        self.blank();
-        if self.peek() == Some(b',') {
-            self.at += 1;
-            self.blank();
+        let bytes = self.text.as_bytes();
+        let mut at = after_blank(bytes, self.at);
+        if bytes.get(at) == Some(&b',') {
+            at = after_blank(bytes, at + 1);
         }
-        match self.peek() {
-            None => false,
-            Some(byte) if byte == closer => {
-                self.at += 1;
-                false
-            }
-            Some(_) => true,
-        }
+        let next = bytes.get(at);
+        let closes = next == Some(&closer);
+        self.at = if closes { at + 1 } else { at };
+        next.is_some() && !closes
     }
 
     fn blank(&mut self) {

@@ -226,7 +226,7 @@ fn image_line(
         line.write_str("; no rule before this one allows it")?;
     } else if rule.broken.is_none() {
         line.write_str("; rule: ")?;
-        line.part(CRITERION_SHOWN, rule);
+        line.shown(CRITERION_SHOWN, rule);
     }
     if let (Some(reference), ScanStatus::Warn | ScanStatus::Fail) =
         (image.reference, image.scan.status)

@@ -42,10 +42,18 @@ impl<'o> Bounded<'o> {
     }
 
     /// Writes a part that has a limit of its own.
-    pub fn part(&mut self, bytes_max: usize, part: impl fmt::Display) {
+    pub fn part(&mut self, bytes_max: usize, part: &str) {
+        let _ = self.inner(bytes_max).write_str(part);
+    }
+
+    /// The same of what has to be put into words first.
+    pub fn shown(&mut self, bytes_max: usize, part: impl fmt::Display) {
+        let _ = write!(self.inner(bytes_max), "{part}");
+    }
+
+    fn inner(&mut self, bytes_max: usize) -> Bounded<'_> {
         let end = self.end.min(self.out.len() + bytes_max);
-        let mut inner = Bounded { out: self.out, end, cut: self.cut };
-        let _ = write!(inner, "{part}");
+        Bounded { cut: self.cut, out: self.out, end }
     }
 }
 

@@ -50,13 +50,13 @@ impl<W: Write> Fields<'_, W> {
     /// Writes a field; `quoted` holds text, which is escaped, otherwise a JSON value.
     fn write(&mut self, field: &Field, quoted: bool, value: fmt::Arguments<'_>) {
         let mut write = || {
-            write!(self.out, r#","{}":"#, field.name())?;
+            name(self.out, field)?;
             if !quoted {
                 return self.out.write_fmt(value);
             }
-            self.out.write_char('"')?;
+            self.out.write_str("\"")?;
             Escaped(self.out).write_fmt(value)?;
-            self.out.write_char('"')
+            self.out.write_str("\"")
         };
         self.result = self.result.and_then(|()| write());
     }
@@ -64,7 +64,14 @@ impl<W: Write> Fields<'_, W> {
 
 impl<W: Write> Visit for Fields<'_, W> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, true, format_args!("{value}"));
+        // PERF: most fields are text, which needs no formatting.
+        let mut write = || {
+            name(self.out, field)?;
+            self.out.write_str("\"")?;
+            Escaped(self.out).write_str(value)?;
+            self.out.write_str("\"")
+        };
+        self.result = self.result.and_then(|()| write());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -90,13 +97,23 @@ impl<W: Write> Visit for Fields<'_, W> {
     }
 }
 
+fn name(out: &mut impl Write, field: &Field) -> fmt::Result {
+    out.write_str(",\"")?;
+    out.write_str(field.name())?;
+    out.write_str("\":")
+}
+
 /// Escapes what is written for the inside of a JSON string.
 struct Escaped<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        let special = |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\');
+        let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+        // PERF: without a way out in the middle this is done for many bytes at once.
+        if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+            return self.0.write_str(text);
+        }
         while let Some(at) = rest.bytes().position(special) {
             let (before, after) = rest.split_at(at);
             self.0.write_str(before)?;
