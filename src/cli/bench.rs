@@ -10,7 +10,7 @@ use caapc_vm::program::Program;
 use caapc_vm::run::{self, Scratch};
 use serde_json::json;
 
-use super::io::{Exit, Failure, Out, Output};
+use super::io::{Exit, Failure, Out, Output, tell};
 use super::offline::Court;
 use super::offline::facts::{Facts, Labels};
 use super::offline::objects::{self, Item};
@@ -99,7 +99,15 @@ pub fn run(args: Args, allocations: fn() -> u64, out: &mut Out) -> Result<Exit, 
             "no object to decide, so there is nothing to measure".to_owned(),
         ));
     }
+    if cfg!(debug_assertions) {
+        tell(format_args!("this is a debug build: build with `--release` for figures that count"));
+    }
     let (select, verdict) = machine(&mut court, &items, budget)?;
+    if verdict.0.is_empty() {
+        return Err(Failure::Input(
+            "no image to decide, so there is nothing to measure".to_owned(),
+        ));
+    }
     let (handler, allocated) = handler(&mut court, &items, budget, allocations)?;
     let figures = json!({
         "compile_ms": compile.figures(1e-6),
