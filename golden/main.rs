@@ -7,6 +7,8 @@
 #![allow(unreachable_pub, reason = "a test binary: nothing in it is public to anyone")]
 
 mod accept;
+#[path = "../tests/support/arguments.rs"]
+mod arguments;
 mod find;
 mod run;
 mod service;
@@ -15,19 +17,18 @@ mod suites;
 
 use std::process::ExitCode;
 
+use self::arguments::Arguments;
 use self::run::Tally;
 
 /// What the command line asks for.
 struct Request {
-    /// Parts of case names; a case runs if one of them is in its name, or if there are none.
-    names: Vec<String>,
-    /// Cases whose name has one of these do not run.
-    skipped: Vec<String>,
+    arguments: Arguments,
     /// Rewrite expectations instead of comparing them.
     bless: bool,
-    /// Only print the names.
-    list: bool,
 }
+
+/// That every file below `golden/` belongs to a suite.
+const LAYOUT: &str = "layout";
 
 fn main() -> ExitCode {
     let request = match request() {
@@ -38,43 +39,33 @@ fn main() -> ExitCode {
         }
     };
     let mut tally = Tally::default();
-    let whole = request.names.is_empty() && request.skipped.is_empty();
-    if whole && !request.list {
-        tally.count("layout", find::check_layout());
+    let list = request.arguments.list;
+    if request.arguments.want(LAYOUT) {
+        if list {
+            println!("{LAYOUT}: test");
+        } else {
+            tally.count(LAYOUT, find::check_layout());
+        }
     }
     for suite in suites::ALL {
         run::run(suite, &request, &mut tally);
     }
-    if request.list {
+    if list {
         return ExitCode::SUCCESS;
     }
     println!("golden: {} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Reads the arguments that `cargo test` hands to every test target, and `BLESS` and `CI`.
+/// Reads the arguments, and `BLESS` and `CI`.
 fn request() -> Result<Request, String> {
-    let mut request = Request { names: Vec::new(), skipped: Vec::new(), bless: false, list: false };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--list" => request.list = true,
-            "--skip" => request.skipped.extend(arguments.next()),
-            // The harness of other targets knows these; here they change nothing.
-            "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => {
-                arguments.next();
-            }
-            flag if flag.starts_with('-') => {}
-            name => request.names.push(name.to_owned()),
-        }
-    }
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    request.bless = is_set("BLESS");
-    if request.bless && is_set("CI") {
+    let (arguments, bless) = (Arguments::read(), is_set("BLESS"));
+    if bless && is_set("CI") {
         return Err("BLESS is refused where CI is set: expectations are accepted by people".into());
     }
-    if request.bless && request.names.is_empty() {
+    if bless && arguments.names.is_empty() {
         return Err("say which cases to accept: BLESS=1 cargo test --test golden SUITE/CASE".into());
     }
-    Ok(request)
+    Ok(Request { arguments, bless })
 }

@@ -38,8 +38,8 @@ pub fn run(suite: &Suite, request: &Request, tally: &mut Tally) {
     };
     let all = found.len();
     let wanted: Vec<Found> =
-        found.into_iter().filter(|(name, _)| is_wanted(name, request)).collect();
-    if request.list {
+        found.into_iter().filter(|(name, _)| request.arguments.want(name)).collect();
+    if request.arguments.list {
         for (name, _) in &wanted {
             println!("{name}: test");
         }
@@ -59,12 +59,6 @@ pub fn run(suite: &Suite, request: &Request, tally: &mut Tally) {
     if passed + failed > 0 {
         println!("{:<12}{passed} passed, {failed} failed", suite.name);
     }
-}
-
-fn is_wanted(name: &str, request: &Request) -> bool {
-    let holds = |part: &String| name.contains(part.as_str());
-    (request.names.is_empty() || request.names.iter().any(holds))
-        && !request.skipped.iter().any(holds)
 }
 
 /// A panic fails its case, not the run.

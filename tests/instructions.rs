@@ -3,12 +3,14 @@
 //! `cargo test --test instructions` compares; `BLESS=1 cargo test --test instructions` rewrites the
 //! table. Counts do not depend on what else the machine does, so CI can hold them. They are of the
 //! test build, in which the machine and the compiler are optimised but checked: compare them with
-//! themselves. Counted by `valgrind --tool=callgrind` in a child: this binary run again for
-//! [`counted`] alone, with nothing in its environment and programs compiled beforehand.
+//! themselves. Counted by `valgrind --tool=callgrind` in a child: this binary run again as
+//! [`counted`], with nothing in its environment and programs compiled beforehand.
 //! Without valgrind, on another processor or with another compiler nothing is compared, and the
-//! test says so loudly.
+//! test says so loudly. Start at [`main`].
 #![allow(dead_code, reason = "the workloads have more than is counted")]
 
+#[path = "support/arguments.rs"]
+mod arguments;
 mod reviews;
 #[path = "../benches/workload.rs"]
 mod workload;
@@ -34,8 +36,24 @@ const TOLERANCE: f64 = 0.03;
 const TIMES: u64 = 8;
 /// Rows are named where they are counted; the child prints the names in this form.
 const ROW: &str = "row: ";
+/// What makes a process the child.
+const COUNT: &str = "--count";
+/// The name of the only test.
+const TEST: &str = "instruction_counts_stay_within_three_percent";
 
-#[test]
+/// Without the harness, so that what is counted is all that its process does.
+fn main() {
+    if std::env::args().any(|argument| argument == COUNT) {
+        return counted();
+    }
+    let asked = arguments::Arguments::read();
+    match (asked.want(TEST), asked.list) {
+        (true, true) => println!("{TEST}: test"),
+        (true, false) => instruction_counts_stay_within_three_percent(),
+        (false, _) => {}
+    }
+}
+
 fn instruction_counts_stay_within_three_percent() {
     if let Err(why) = countable() {
         return skip(&why);
@@ -48,7 +66,7 @@ fn instruction_counts_stay_within_three_percent() {
     let old = std::fs::read_to_string(TABLE).unwrap_or_default();
     if std::env::var_os("BLESS").is_some() && std::env::var_os("CI").is_none() {
         std::fs::write(TABLE, print(&rows)).expect("the table");
-        return;
+        return println!("instructions: {} rows were written", rows.len());
     }
     if !old.contains(&compiler()) {
         return skip(&format!("the table was not counted with {}", compiler()));
@@ -58,13 +76,11 @@ fn instruction_counts_stay_within_three_percent() {
         told.is_empty(),
         "instructions, {TABLE}:\n{told}if that is meant: BLESS=1 cargo test --test instructions\n"
     );
+    println!("instructions: {} rows are within 3% of the table", rows.len());
 }
 
-/// Tests that pass print nothing unless asked, so this goes past the capture.
 fn skip(why: &str) {
-    use std::io::Write;
-    let _ =
-        writeln!(std::io::stderr(), "\n!!! SKIPPED: instructions are not compared: {why} !!!\n");
+    eprintln!("\n!!! SKIPPED: instructions are not compared: {why} !!!\n");
 }
 
 /// What cannot be compared is not counted.
@@ -113,11 +129,14 @@ fn count() -> Vec<(String, u64)> {
         std::fs::remove_file(file).expect("an old count");
     }
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--separate-threads=yes"])
-        .args(["--zero-before=*counting_begins*", "--dump-before=*counting_ends*"])
+        .args([
+            "--tool=callgrind",
+            "--zero-before=*counting_begins*",
+            "--dump-before=*counting_ends*",
+        ])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe().expect("a path"))
-        .args(["--exact", "counted", "--ignored", "--nocapture", "--test-threads=1"])
+        .arg(COUNT)
         // Where the stack begins and how bytes are copied depends on the environment.
         .env_clear()
         .env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-ERMS,-FSRM")
@@ -143,11 +162,10 @@ fn count() -> Vec<(String, u64)> {
         .collect()
 }
 
-/// What callgrind wrote, in order, of the second thread: the first is the test runner's, which
-/// wakes up when it pleases.
+/// What callgrind wrote, in order.
 fn dumps(out: &Path) -> Vec<PathBuf> {
     (1..)
-        .map(|nth| PathBuf::from(format!("{}.{nth}-02", out.display())))
+        .map(|nth| PathBuf::from(format!("{}.{nth}", out.display())))
         .take_while(|file| file.exists())
         .collect()
 }
@@ -223,8 +241,6 @@ fn row(name: &str, mut work: impl FnMut()) {
 }
 
 /// The child.
-#[test]
-#[ignore = "run under valgrind by the test above"]
 fn counted() {
     // The first count also holds what came before it, so it is thrown away.
     counting_begins();
