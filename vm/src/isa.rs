@@ -46,6 +46,11 @@ impl Class {
     pub const fn is_test(self) -> bool {
         matches!(self, Self::SelectTest | Self::RuleTest)
     }
+
+    /// Whether a section ends there.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::StepEnd | Self::SelectEnd | Self::RuleEnd)
+    }
 }
 
 /// What an operand refers to. [`crate::verify`] checks that each is inside its pool.

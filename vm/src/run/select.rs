@@ -126,7 +126,7 @@ fn activate(program: &Program, scratch: &mut Scratch, word: usize) {
     }
 }
 
-/// Runs one selection; `seen` is told each instruction, how its test ended, and what follows.
+/// Runs one selection: whether its policy applies.
 pub(super) fn run_select(
     program: &Program,
     scratch: &Scratch,
@@ -134,21 +134,28 @@ pub(super) fn run_select(
     start: usize,
     seen: &mut impl FnMut(usize, Option<bool>, Option<usize>),
 ) -> bool {
+    let test = |_, inst: &Inst| label_test(program, scratch, facts, inst);
+    steps(program, start, test, seen).op == Op::Apply
+}
+
+/// Takes instructions up to an end, and gives it; `seen` is told each, how its test ended, and what
+/// follows.
+#[inline]
+pub(super) fn steps<'p>(
+    program: &'p Program,
+    start: usize,
+    mut test: impl FnMut(usize, &Inst) -> bool,
+    seen: &mut impl FnMut(usize, Option<bool>, Option<usize>),
+) -> &'p Inst {
     let mut pc = start;
-    // INVARIANT (forward): each step raises `pc`, so this loop ends within the selection.
+    // INVARIANT (forward): each step raises `pc`, so this loop ends within the section.
     loop {
         let inst = &program.draft.code[pc];
-        let holds = match inst.op {
-            Op::Apply => {
-                seen(pc, None, None);
-                return true;
-            }
-            Op::Skip => {
-                seen(pc, None, None);
-                return false;
-            }
-            _ => label_test(program, scratch, facts, inst),
-        };
+        if inst.op.row().class.is_end() {
+            seen(pc, None, None);
+            return inst;
+        }
+        let holds = test(pc, inst);
         let next = if holds == inst.sense { inst.to as usize } else { pc + 1 };
         seen(pc, Some(holds), Some(next));
         pc = next;

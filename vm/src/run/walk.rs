@@ -5,10 +5,10 @@
 )]
 
 use super::scratch::{Scratch, other_form};
-use super::select::{begin, run_select};
+use super::select::{begin, run_select, steps};
 use super::{Verdict, age_test, first_of, is_selected, path_holds};
 use crate::facts::{ImageFacts, RequestFacts};
-use crate::isa::Op;
+use crate::isa::{Inst, Op};
 use crate::program::{Action, PolicyId, Program, RuleId};
 
 /// As [`super::run`], step by step; `seen` is told each instruction of `linked`, how its test ended
@@ -124,34 +124,23 @@ fn walk_rules(
     start: usize,
     seen: &mut impl FnMut(usize, Option<bool>, Option<usize>),
 ) -> Verdict {
-    let mut pc = start;
-    let mut rule = program.derived.rules.partition_point(|row| (row.block as usize) < start);
-    // INVARIANT (forward): each step raises `pc`, so this loop ends within the rules.
-    loop {
-        while program.derived.rules.get(rule + 1).is_some_and(|row| row.block as usize <= pc) {
+    let rules = &program.derived.rules;
+    let mut rule = rules.partition_point(|row| (row.block as usize) < start);
+    let test = |pc, inst: &Inst| {
+        while rules.get(rule + 1).is_some_and(|row| row.block as usize <= pc) {
             rule += 1;
         }
-        let inst = &program.draft.code[pc];
-        let holds = match inst.op {
-            Op::Allow => {
-                seen(pc, None, None);
-                return Verdict::Allow(RuleId(inst.a));
-            }
-            Op::Reject => {
-                seen(pc, None, None);
-                return Verdict::Reject(RuleId(inst.a));
-            }
-            Op::Pass => {
-                seen(pc, None, None);
-                return Verdict::Pass;
-            }
+        match inst.op {
             Op::PathMatch => path_test(program, scratch, image, rule, inst.sense),
             Op::StatusIn => inst.a as u8 & image.status.bit() != 0,
             op => age_test(program, scratch, image, op, inst.a),
-        };
-        let next = if holds == inst.sense { inst.to as usize } else { pc + 1 };
-        seen(pc, Some(holds), Some(next));
-        pc = next;
+        }
+    };
+    let end = steps(program, start, test, seen);
+    match end.op {
+        Op::Allow => Verdict::Allow(RuleId(end.a)),
+        Op::Reject => Verdict::Reject(RuleId(end.a)),
+        _ => Verdict::Pass,
     }
 }
 
