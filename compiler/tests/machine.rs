@@ -70,22 +70,11 @@ fn check_request(
     scratch: &mut Scratch,
     walked: &mut Scratch,
 ) -> usize {
-    let (labels, namespace_labels) = (request.labels(), request.namespace_labels());
-    let facts = RequestFacts {
-        labels: &labels,
-        namespace_labels: &namespace_labels,
-        now: request.now,
-        skew_secs: request.skew_secs,
-    };
+    let facts = request.facts();
     run::select(program, scratch, &facts);
     let mut decided = 0;
     for image in &request.images {
-        let image = ImageFacts {
-            path: &image.path,
-            canonical: image.canonical.as_deref(),
-            status: image.status,
-            last_scan: image.last_scan,
-        };
+        let image = image.facts();
         let verdict = run::run(program, scratch, &image);
         let steps = run::run_seen(program, scratch, &image, &mut |_, _, _| {});
         let walk = run::walk(program, walked, &facts, &image, &mut |_| {});
@@ -223,19 +212,7 @@ fn one_scratch_serves_programs_in_turn() {
             let (program, oracle) = (&programs[which], &oracles[which]);
             check_request(seed, nth, program, oracle, request, &mut scratch, &mut walked);
             if rng.below(4) == 0 {
-                let (labels, namespace_labels) = (request.labels(), request.namespace_labels());
-                let facts = RequestFacts {
-                    labels: &labels,
-                    namespace_labels: &namespace_labels,
-                    now: request.now,
-                    skew_secs: request.skew_secs,
-                };
-                let image = ImageFacts {
-                    path: &request.images[0].path,
-                    canonical: None,
-                    status: ScanStatus::Fail,
-                    last_scan: None,
-                };
+                let (facts, image) = (request.facts(), request.images[0].facts());
                 run::walk(&programs[1 - which], &mut scratch, &facts, &image, &mut |_| {});
             }
         }
@@ -317,13 +294,7 @@ fn damaged_programs_are_refused_or_run_without_a_panic() {
     let entries = random::entries(&mut Rng::new(11));
     let bytes = link(&mut Linker::new(), &entries).encode();
     let request = random::request(&mut rng, &entries);
-    let (labels, namespace_labels) = (request.labels(), request.namespace_labels());
-    let facts = RequestFacts {
-        labels: &labels,
-        namespace_labels: &namespace_labels,
-        now: request.now,
-        skew_secs: 0,
-    };
+    let facts = request.facts();
     let mut accepted = 0;
     for _ in 0..4_000 {
         let mut damaged = bytes.clone();
@@ -340,12 +311,7 @@ fn damaged_programs_are_refused_or_run_without_a_panic() {
         let mut scratch = Scratch::new();
         run::select(&program, &mut scratch, &facts);
         for image in &request.images {
-            let image = ImageFacts {
-                path: &image.path,
-                canonical: None,
-                status: image.status,
-                last_scan: image.last_scan,
-            };
+            let image = image.facts();
             run::run(&program, &mut scratch, &image);
             run::walk(&program, &mut scratch, &facts, &image, &mut |_| {});
         }

@@ -7,7 +7,7 @@ use caapc_compiler::policy::{
     Patterns, Policy, Rule, StatusCriterion,
 };
 use caapc_compiler::selector;
-use caapc_vm::facts::{ScanStatus, Timestamp};
+use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
 use caapc_vm::program::Action;
 use caapc_vm::time::Span;
 
@@ -276,18 +276,29 @@ pub(crate) fn crowd_labels(rng: &mut Rng, count: usize) -> Vec<(String, String)>
 
 #[derive(Debug)]
 pub(crate) struct Image {
-    pub(crate) path: String,
-    pub(crate) canonical: Option<String>,
-    pub(crate) status: ScanStatus,
-    pub(crate) last_scan: Option<Timestamp>,
+    path: String,
+    canonical: Option<String>,
+    status: ScanStatus,
+    last_scan: Option<Timestamp>,
+}
+
+impl Image {
+    pub(crate) fn facts(&self) -> ImageFacts<'_> {
+        ImageFacts {
+            path: &self.path,
+            canonical: self.canonical.as_deref(),
+            status: self.status,
+            last_scan: self.last_scan,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Request {
-    labels: Vec<(String, String)>,
-    namespace_labels: Vec<(String, String)>,
+    labels: Vec<(&'static str, &'static str)>,
+    namespace_labels: Vec<(&'static str, &'static str)>,
     pub(crate) now: Timestamp,
-    pub(crate) skew_secs: u32,
+    skew_secs: u32,
     pub(crate) images: Vec<Image>,
 }
 
@@ -296,17 +307,18 @@ pub(crate) fn borrowed(labels: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 impl Request {
-    pub(crate) fn labels(&self) -> Vec<(&str, &str)> {
-        borrowed(&self.labels)
-    }
-
-    pub(crate) fn namespace_labels(&self) -> Vec<(&str, &str)> {
-        borrowed(&self.namespace_labels)
+    pub(crate) fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts {
+            labels: &self.labels,
+            namespace_labels: &self.namespace_labels,
+            now: self.now,
+            skew_secs: self.skew_secs,
+        }
     }
 }
 
-fn labels(rng: &mut Rng) -> Vec<(String, String)> {
-    (0..rng.below(6)).map(|_| (rng.pick(KEYS).to_owned(), rng.pick(VALUES).to_owned())).collect()
+fn labels(rng: &mut Rng) -> Vec<(&'static str, &'static str)> {
+    (0..rng.below(6)).map(|_| (rng.pick(KEYS), rng.pick(VALUES))).collect()
 }
 
 /// Half of the scan times lie exactly on a bound of the policies, or one nanosecond beside it.
