@@ -16,10 +16,12 @@ use caapc::serve::{body, selfsigned};
 use caapc::telemetry::metrics::{Connections, Metrics};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use support::client::{self, connect, connect_plain};
+use support::client::{self, Client, connect, connect_plain};
 use support::eventually;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 /// Answers with the length of the body; `/slow` waits until the test lets it go.
 struct Echo {
@@ -209,11 +211,17 @@ async fn giant_heads_and_bodies_are_refused() {
     assert_eq!(client.answer().await.expect("an answer").code, 413);
 }
 
+/// A server of two connections, and both of them.
+async fn full(name: &str) -> (Server, [Client<TlsStream<TcpStream>>; 2]) {
+    let server = start(name, Limits { connections_max: 2, ..Limits::default() }).await;
+    let one = connect(server.address, &server.ca).await.expect("TLS");
+    let two = connect(server.address, &server.ca).await.expect("TLS");
+    (server, [one, two])
+}
+
 #[tokio::test]
 async fn one_connection_too_many_is_closed_at_once() {
-    let server = start("cap", Limits { connections_max: 2, ..Limits::default() }).await;
-    let mut one = connect(server.address, &server.ca).await.expect("TLS");
-    let mut two = connect(server.address, &server.ca).await.expect("TLS");
+    let (server, [mut one, mut two]) = full("cap").await;
     // Neither is idle.
     let slow = b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na";
     one.write(slow).await.expect("a write");
@@ -230,9 +238,7 @@ async fn one_connection_too_many_is_closed_at_once() {
 
 #[tokio::test]
 async fn the_connection_that_is_idle_for_longest_makes_room() {
-    let server = start("evict", Limits { connections_max: 2, ..Limits::default() }).await;
-    let mut one = connect(server.address, &server.ca).await.expect("TLS");
-    let mut two = connect(server.address, &server.ca).await.expect("TLS");
+    let (server, [mut one, mut two]) = full("evict").await;
     assert_eq!(two.post("/x", b"a").await.expect("an answer").code, 200);
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(one.post("/x", b"a").await.expect("an answer").code, 200);
@@ -241,6 +247,33 @@ async fn the_connection_that_is_idle_for_longest_makes_room() {
     two.closed().await;
     assert_eq!(one.post("/x", b"a").await.expect("an answer").code, 200);
     assert_eq!((server.connections.evicted.get(), server.connections.refused.get()), (1, 0));
+}
+
+#[tokio::test]
+async fn silent_and_stalled_connections_make_room_but_not_at_once() {
+    let limits = || Limits { connections_max: 2, ..Limits::default() };
+    let server = start("begun", Limits { stall: Duration::from_secs(5), ..limits() }).await;
+    let _silent = connect_plain(server.address).await.expect("TCP");
+    let _too = connect_plain(server.address).await.expect("TCP");
+    assert!(connect(server.address, &server.ca).await.is_err(), "both may be about to begin");
+    assert_eq!((server.connections.evicted.get(), server.connections.refused.get()), (0, 1));
+
+    let server = start("stalled", Limits { stall: Duration::from_millis(50), ..limits() }).await;
+    let mut half = connect(server.address, &server.ca).await.expect("TLS");
+    half.write(b"POST /x HTTP/1.1\r\nhost:").await.expect("a write");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut silent = connect_plain(server.address).await.expect("TCP");
+    eventually("two connections", || server.connections.open.get() == 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut one = connect(server.address, &server.ca).await.expect("the oldest goes");
+    half.closed().await;
+    let mut two = connect(server.address, &server.ca).await.expect("then the other");
+    silent.closed().await;
+    for client in [&mut one, &mut two] {
+        assert_eq!(client.post("/x", b"a").await.expect("an answer").code, 200);
+    }
+    assert_eq!((server.connections.evicted.get(), server.connections.refused.get()), (2, 0));
+    assert_eq!(server.connections.handshake_failures.get(), 0);
 }
 
 #[tokio::test]

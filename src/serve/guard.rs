@@ -3,13 +3,14 @@
 //! Three phases of a connection have their own bound: idle between requests, the head of a
 //! request, and the answer that nobody reads. Bodies are bounded where they are read. hyper has
 //! one timer for the first two, which would close idle keep-alive connections as early as slow
-//! ones; hence this wrapper. An idle connection can also be told to make room for another.
+//! ones; hence this wrapper. A connection without a request can also be told to make room for
+//! another.
 //! Start at [`Guard`].
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const REQUEST: u8 = 2;
-const EVICTED: u8 = 3;
+const IDLE: u64 = 0;
+/// A handshake, or the head of a request: begun, and not finished.
+const UNFINISHED: u64 = 1;
+const REQUEST: u64 = 2;
+const EVICTED: u64 = 3;
 
 /// What the service tells the connection it came by, and the listener when it needs room.
 #[derive(Clone, Debug)]
@@ -28,68 +30,97 @@ pub struct Phase(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    phase: AtomicU8,
     begun: Instant,
-    /// Milliseconds since it began.
-    idle_since: AtomicU64,
+    /// The phase in two bits, and above them since when, in milliseconds since it began.
+    state: AtomicU64,
     waker: AtomicWaker,
 }
 
 impl Phase {
     /// A connection without a request so far.
     pub fn new() -> Self {
-        let (phase, idle_since) = (AtomicU8::new(IDLE), AtomicU64::new(0));
-        let (begun, waker) = (Instant::now(), AtomicWaker::new());
-        Self(Arc::new(Shared { phase, begun, idle_since, waker }))
+        let (state, waker) = (AtomicU64::new(IDLE), AtomicWaker::new());
+        Self(Arc::new(Shared { begun: Instant::now(), state, waker }))
     }
 
-    /// A head must come now: what HTTP/2 starts with.
-    pub fn head(&self) {
-        self.0.phase.store(HEAD, Ordering::Relaxed);
+    /// A handshake, or the head that HTTP/2 starts with, must come now.
+    pub fn unfinished(&self) {
+        self.0.state.store(self.since_now(UNFINISHED), Ordering::Release);
     }
 
     /// The head is complete; the body and the answer have their own bounds.
     pub fn request(&self) {
-        self.0.phase.store(REQUEST, Ordering::Relaxed);
+        self.0.state.store(REQUEST, Ordering::Release);
     }
 
     /// The answer is ready; the next thing to come is another request.
     pub fn idle(&self) {
-        let since = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since.store(since, Ordering::Relaxed);
-        self.0.phase.store(IDLE, Ordering::Relaxed);
+        self.0.state.store(self.since_now(IDLE), Ordering::Release);
     }
 
-    /// Since when it has nothing to do; `None`: it has.
-    pub fn idle_since(&self) -> Option<Instant> {
-        let idle = self.0.phase.load(Ordering::Relaxed) == IDLE;
-        let since = Duration::from_millis(self.0.idle_since.load(Ordering::Relaxed));
-        idle.then(|| self.0.begun + since)
+    /// Ends when the connection is told to make room.
+    pub async fn evicted(&self) {
+        std::future::poll_fn(|cx| {
+            self.0.waker.register(cx.waker());
+            if self.is_evicted() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
-    /// Closes it if it is still idle; `false`: a request was faster.
-    pub fn evict(&self) -> bool {
-        let evicted = self.leave_idle(EVICTED);
-        if evicted {
-            self.0.waker.wake();
-        }
-        evicted
+    /// The phase if it may make room: it is idle, or has been unfinished for `stall`.
+    pub fn without_request(&self, stall: Duration) -> Option<WithoutRequest<'_>> {
+        let state = self.state();
+        let since = self.0.begun + Duration::from_millis(state >> 2);
+        let may_go = match state & 3 {
+            IDLE => true,
+            UNFINISHED => since.elapsed() >= stall,
+            _ => false,
+        };
+        may_go.then_some(WithoutRequest { phase: self, since, state })
     }
 
-    /// INVARIANT (no request lost): of a first byte and an eviction, only one comes first.
-    fn leave_idle(&self, to: u8) -> bool {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        self.0.phase.compare_exchange(IDLE, to, success, failure).is_ok()
+    fn state(&self) -> u64 {
+        self.0.state.load(Ordering::Acquire)
+    }
+
+    fn since_now(&self, phase: u64) -> u64 {
+        (self.0.begun.elapsed().as_millis() as u64) << 2 | phase
+    }
+
+    /// INVARIANT (no request lost): of what a client does and an eviction, only one comes first.
+    fn leave(&self, state: u64, phase: u64) -> bool {
+        let (next, relaxed) = (self.since_now(phase), Ordering::Relaxed);
+        self.0.state.compare_exchange(state, next, Ordering::AcqRel, relaxed).is_ok()
     }
 
     fn is_evicted(&self) -> bool {
-        self.0.phase.load(Ordering::Acquire) == EVICTED
+        self.state() & 3 == EVICTED
     }
 }
 
 impl Default for Phase {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A connection that has no request, and since when.
+#[derive(Clone, Copy, Debug)]
+pub struct WithoutRequest<'p> {
+    phase: &'p Phase,
+    /// Since when.
+    pub since: Instant,
+    state: u64,
+}
+
+impl WithoutRequest<'_> {
+    /// Closes the connection; `false`: its client was faster.
+    pub fn evict(&self) -> bool {
+        let evicted = self.phase.leave(self.state, EVICTED);
+        if evicted {
+            self.phase.0.waker.wake();
+        }
+        evicted
     }
 }
 
@@ -109,8 +140,8 @@ pub struct Guard<S> {
     inner: S,
     phase: Phase,
     bounds: Bounds,
-    /// The phase that the read timer was set for.
-    timed: Option<u8>,
+    /// What the read timer was set for.
+    timed: Option<u64>,
     read_timer: Pin<Box<Sleep>>,
     writing: bool,
     write_timer: Pin<Box<Sleep>>,
@@ -133,16 +164,16 @@ impl<S> Guard<S> {
 
     /// Whether the peer may be waited for any longer.
     fn poll_read_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let phase = self.phase.0.phase.load(Ordering::Relaxed);
-        if self.timed != Some(phase) {
-            self.timed = Some(phase);
-            let bound = match phase {
-                HEAD => self.bounds.head,
+        let state = self.phase.state();
+        if self.timed != Some(state) {
+            self.timed = Some(state);
+            let bound = match state & 3 {
+                UNFINISHED => self.bounds.head,
                 _ => self.bounds.idle,
             };
             self.read_timer.as_mut().reset(Instant::now() + bound);
         }
-        if phase == REQUEST {
+        if state & 3 == REQUEST {
             return Poll::Pending;
         }
         self.read_timer.as_mut().poll(cx)
@@ -188,9 +219,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             }
             Poll::Ready(Ok(())) => {
                 // Only the first byte of a head moves the phase; a slow one keeps its timer.
-                if buf.filled().len() > before && self.phase.leave_idle(HEAD) {
-                    self.timed = None;
-                } else if self.phase.is_evicted() {
+                let state = self.phase.state();
+                if buf.filled().len() > before && state & 3 == IDLE {
+                    self.phase.leave(state, UNFINISHED);
+                }
+                if self.phase.is_evicted() {
                     return Poll::Ready(Err(timed_out("others need the room")));
                 }
                 Poll::Ready(Ok(()))

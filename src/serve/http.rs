@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use super::guard::{Bounds, Guard, Phase};
+use super::guard::{Bounds, Guard, Phase, WithoutRequest};
 use super::limits::Limits;
 use super::status::Body;
 use super::tls::Config;
@@ -130,7 +130,7 @@ struct Shared<H> {
     open: Open,
 }
 
-/// The connections that are open, to find one that has nothing to do.
+/// The connections that are open, to find one that has no request.
 #[derive(Default)]
 struct Open {
     connections: Mutex<HashMap<u64, Phase>>,
@@ -142,13 +142,13 @@ impl Open {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the one that is idle for longest; `false`: none is.
-    fn evict(&self) -> bool {
+    /// Closes the one that has had no request for longest; `false`: there is none.
+    fn evict(&self, stall: Duration) -> bool {
         let open = self.lock();
-        let mut idle: Vec<_> =
-            open.values().filter_map(|phase| Some((phase.idle_since()?, phase))).collect();
-        idle.sort_unstable_by_key(|(since, _)| *since);
-        idle.iter().any(|(_, phase)| phase.evict())
+        let mut without: Vec<_> =
+            open.values().filter_map(|phase| phase.without_request(stall)).collect();
+        without.sort_unstable_by_key(|connection| connection.since);
+        without.iter().any(WithoutRequest::evict)
     }
 }
 
@@ -172,16 +172,16 @@ impl Drop for Listed<'_> {
     }
 }
 
-/// How long a new connection waits for the room that an idle one makes.
+/// How long a new connection waits for the room that another makes.
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 
 impl<H: Handler> Shared<H> {
-    /// A slot for a connection; if all are taken, the one that is idle for longest makes room.
+    /// A slot for a connection; if all are taken, the one without a request for longest makes room.
     async fn slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
             return Some(slot);
         }
-        if !self.open.evict() {
+        if !self.open.evict(self.limits.stall) {
             return None;
         }
         self.connections.evicted.inc();
@@ -202,14 +202,20 @@ impl<H: Handler> Shared<H> {
         // When most slots are taken, connections that do nothing are the first to go.
         let idle = if crowded { self.limits.header_read } else { self.limits.idle };
         let bounds = Bounds { idle, head: self.limits.header_read, write: self.limits.write_stall };
+        let phase = Phase::new();
         let Some(tls) = &self.tls else {
-            let phase = Phase::new();
             let _listed = Listed::new(&self.open, &phase);
             let io = Guard::new(stream, phase.clone(), bounds);
             return self.http1(io, phase, watcher).await;
         };
-        let acceptor = TlsAcceptor::from(tls.load_full());
-        let accepted = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await;
+        phase.unfinished();
+        let _listed = Listed::new(&self.open, &phase);
+        let accepting = TlsAcceptor::from(tls.load_full()).accept(stream);
+        let accepted = tokio::select! {
+            accepted = tokio::time::timeout(self.limits.handshake, accepting) => accepted,
+            () = phase.evicted() => return,
+        };
+        phase.idle();
         let Ok(Ok(stream)) = accepted else {
             self.connections.handshake_failures.inc();
             if let Ok(Err(error)) = accepted {
@@ -218,8 +224,6 @@ impl<H: Handler> Shared<H> {
             return;
         };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let phase = Phase::new();
-        let _listed = Listed::new(&self.open, &phase);
         let io = Guard::new(stream, phase.clone(), bounds);
         if h2 {
             self.http2(io, phase, watcher).await;
@@ -259,7 +263,7 @@ impl<H: Handler> Shared<H> {
     {
         // The first request must come soon. After it, frames of many requests share the
         // connection, and its pings bound silence instead.
-        phase.head();
+        phase.unfinished();
         let shared = Arc::clone(self);
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);

@@ -14,6 +14,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// A TLS handshake takes at most this long.
     pub handshake: Duration,
+    /// When all connections are taken, an unfinished handshake or head makes room after this; one
+    /// that is only slow is through by then.
+    pub stall: Duration,
     /// A connection without a request is closed after this. Go's client gives up after 90 s.
     pub idle: Duration,
     /// From the first byte of a request to the end of its head.
@@ -43,6 +46,7 @@ impl Default for Limits {
         Self {
             connections_max: 1024,
             handshake: Duration::from_secs(5),
+            stall: Duration::from_millis(500),
             idle: Duration::from_secs(180),
             header_read: Duration::from_secs(5),
             body_read: Duration::from_secs(5),
