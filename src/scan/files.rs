@@ -4,6 +4,8 @@
 //! Reports and `ImageScan`s may be mixed. Each file is a source of its own: which of several
 //! results for an image counts is decided when it is looked up. Start at [`load`].
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +13,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use caapc_vm::facts::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::report::{self, Reading, Report};
 use super::settings::Settings;
@@ -176,7 +180,7 @@ pub fn exceptions_of(
     csv: bool,
 ) -> Result<Vec<(String, VulnerabilityExceptionSpec)>, String> {
     if !csv {
-        return objects(text, "VulnerabilityException");
+        return objects(&documents(text)?, "VulnerabilityException");
     }
     let rows = table::import(text)?;
     Ok(rows.into_iter().map(|row| (row.name, row.spec)).collect())
@@ -200,14 +204,14 @@ pub fn settings(path: &Path) -> Result<ImageAssuranceSettingsSpec, String> {
 /// # Errors
 /// One sentence without the file.
 pub fn settings_of(text: &str) -> Result<ImageAssuranceSettingsSpec, String> {
-    let bare: Result<Vec<Option<serde_json::Map<_, _>>>, _> = serde_saphyr::from_multiple(text);
-    if let Ok(bare) = bare
-        && let [Some(fields)] = bare.as_slice()
+    let documents = documents(text)?;
+    if let [one] = documents.as_slice()
+        && let Ok(fields) = serde_json::from_str::<HashMap<String, IgnoredAny>>(one)
         && !["apiVersion", "kind", "metadata", "spec"].iter().any(|key| fields.contains_key(*key))
     {
-        return serde_json::from_value(fields.clone().into()).map_err(|error| error.to_string());
+        return serde_json::from_str(one).map_err(reason);
     }
-    let mut all = objects(text, "ImageAssuranceSettings")?;
+    let mut all = objects(&documents, "ImageAssuranceSettings")?;
     match (all.pop(), all.len()) {
         (Some((name, spec)), 0) if name == SETTINGS_NAME => Ok(spec),
         (Some((name, _)), 0) => {
@@ -225,8 +229,7 @@ struct Object {
     kind: String,
     #[serde(default)]
     metadata: Metadata,
-    #[serde(default)]
-    spec: serde_json::Value,
+    spec: Option<Box<RawValue>>,
     #[serde(default)]
     items: Vec<Object>,
 }
@@ -237,21 +240,29 @@ struct Metadata {
     name: String,
 }
 
+/// The documents of a text, as JSON: YAML goes by way of it, so that there is one reader.
+fn documents(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
+    let flow = text.trim_start().strip_prefix('{').map(str::trim_start);
+    if flow.is_some_and(|rest| rest.starts_with(['"', '}'])) {
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
+        return Ok(vec![text.into()]);
+    }
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| in_yaml(&e))?;
+    let all = documents.iter().filter(|document| !document.is_null());
+    Ok(all.map(|document| document.to_string().into()).collect())
+}
+
 /// The objects of one kind, with their names.
 ///
 /// # Errors
 /// One sentence, for another kind too: what is not read must not be believed to hold.
-fn objects<T: DeserializeOwned>(text: &str, kind: &str) -> Result<Vec<(String, T)>, String> {
-    let documents: Vec<Option<Object>> = if text.trim_start().starts_with('{') {
-        vec![Some(serde_json::from_str(text).map_err(|error| error.to_string())?)]
-    } else {
-        serde_saphyr::from_multiple(text).map_err(|error| {
-            let text = error.to_string();
-            text.lines().next().unwrap_or_default().to_owned()
-        })?
-    };
+fn objects<T: DeserializeOwned>(
+    documents: &[Cow<'_, str>],
+    kind: &str,
+) -> Result<Vec<(String, T)>, String> {
     let mut found = Vec::new();
-    for object in documents.into_iter().flatten() {
+    for document in documents {
+        let object: Object = serde_json::from_str(document).map_err(reason)?;
         let is_list = object.kind.ends_with("List");
         let all = if is_list { object.items } else { vec![object] };
         for Object { kind: of, metadata, spec, .. } in all {
@@ -259,13 +270,34 @@ fn objects<T: DeserializeOwned>(text: &str, kind: &str) -> Result<Vec<(String, T
                 return Err(format!("an object of kind `{of}`; expected `{kind}`"));
             }
             let name = metadata.name;
-            let spec = if spec.is_null() { serde_json::json!({}) } else { spec };
-            let spec = serde_json::from_value(spec)
-                .map_err(|error| format!("{kind} `{name}`: spec: {error}"))?;
+            let spec = serde_json::from_str(spec.as_ref().map_or("{}", |spec| spec.get()))
+                .map_err(|error| format!("{kind} `{name}`: spec: {}", reason(error)))?;
             found.push((name, spec));
         }
     }
     Ok(found)
+}
+
+/// Without the place, which is one in our JSON.
+fn reason(error: serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match text.strip_prefix("duplicate field ") {
+        Some(field) => format!("the key {field} is given twice; remove one of the two"),
+        None => text.to_owned(),
+    }
+}
+
+/// A fault of YAML, in one line.
+pub(super) fn in_yaml(error: &serde_saphyr::Error) -> String {
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } => format!(
+            "line {} column {}: the key `{key}` is given twice; remove one of the two",
+            location.line(),
+            location.column()
+        ),
+        _ => error.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

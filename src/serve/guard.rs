@@ -4,8 +4,7 @@
 //! request, and the answer that nobody reads. Bodies are bounded where they are read. hyper has
 //! one timer for the first two, which would close idle keep-alive connections as early as slow
 //! ones; hence this wrapper. A connection without a request can also be told to make room for
-//! another.
-//! Start at [`Guard`].
+//! another. Start at [`Guard`].
 
 use std::io;
 use std::pin::Pin;

@@ -266,9 +266,7 @@ fn from_yaml(input: impl Read) -> Result<Vec<Draft>, Fault> {
     }
     let documents: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(&text).map_err(|error| {
-            let first = error.to_string();
-            let first = first.lines().next().unwrap_or_default();
-            Fault::from(format!("neither JSON nor YAML: {first}"))
+            Fault::from(format!("neither JSON nor YAML: {}", super::files::in_yaml(&error)))
         })?;
     let mut drafts = Vec::new();
     for document in documents.into_iter().filter(|document| !document.is_null()) {
