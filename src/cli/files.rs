@@ -1,13 +1,14 @@
 //! Which files a command reads: names as given, and folders walked.
 //!
 //! A file named by the user is read whatever it is called; in a folder only `*.yaml`, `*.yml` and
-//! `*.json` count, sorted, so that the answers come in the same order everywhere. Start at
-//! [`list`].
+//! `*.json` count, in capitals or not, sorted, so that the answers come in the same order
+//! everywhere. Start at [`list`].
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::io::{Failure, path_name, read_text};
+use crate::scan::files::has_ending;
 
 /// How deep folders may nest below one that is named.
 pub const FOLDER_DEPTH_MAX: usize = 32;
@@ -17,8 +18,8 @@ pub const FILES_MAX: usize = 20_000;
 pub const TOTAL_BYTES_MAX: u64 = 512 << 20;
 /// How many entries of folders are looked at, files that do not count among them.
 const ENTRIES_MAX: usize = 1_000_000;
-/// The endings that count in a folder.
-pub const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+/// The endings that count in a folder, in capitals or not.
+const ENDINGS: &[&str] = &["yaml", "yml", "json"];
 
 /// A file and its text.
 #[derive(Clone, Debug)]
@@ -139,11 +140,9 @@ impl Walk {
             // hidden folders (`.git`, and `..data` of a mounted volume, whose files are linked).
             let Ok(meta) = std::fs::metadata(&path) else { continue };
             let hidden = name.as_encoded_bytes().starts_with(b".");
-            let counts =
-                path.extension().is_some_and(|ending| ENDINGS.iter().any(|&known| ending == known));
             if meta.is_dir() && !hidden {
                 self.folder(&path, above)?;
-            } else if meta.is_file() && counts {
+            } else if meta.is_file() && has_ending(&path, ENDINGS) {
                 self.file(&path)?;
             }
         }
@@ -183,7 +182,7 @@ mod tests {
         let root = folder();
         fs::create_dir_all(root.join("b/c")).expect("folder");
         fs::create_dir_all(root.join(".git")).expect("folder");
-        for name in ["z.yaml", "a.yml", "b/c/x.json", "b/readme.md", ".git/y.yaml"] {
+        for name in ["z.yaml", "a.yml", "b/c/x.JSON", "b/readme.md", ".git/y.yaml"] {
             fs::write(root.join(name), "").expect("file");
         }
         std::os::unix::fs::symlink(&root, root.join("b/loop")).expect("link");
@@ -191,11 +190,11 @@ mod tests {
         std::os::unix::fs::symlink(root.join("a.yml"), root.join("b/again.yaml")).expect("link");
 
         let found = list(std::slice::from_ref(&root)).expect("list");
-        assert_eq!(names(&root, &found), ["a.yml", "b/c/x.json", "z.yaml"]);
+        assert_eq!(names(&root, &found), ["a.yml", "b/c/x.JSON", "z.yaml"]);
         // A file that is named is read whatever it is called, and a second time is once.
         let found = list(&[root.join("b/readme.md"), root.join("a.yml"), root.clone()]);
         let found = found.expect("list");
-        assert_eq!(names(&root, &found), ["b/readme.md", "a.yml", "b/c/x.json", "z.yaml"]);
+        assert_eq!(names(&root, &found), ["b/readme.md", "a.yml", "b/c/x.JSON", "z.yaml"]);
         fs::remove_dir_all(root).expect("clean");
     }
 

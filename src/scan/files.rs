@@ -188,7 +188,14 @@ pub fn exceptions_of(
 
 /// Whether a file is one of the original's exception lists, by its name.
 pub fn is_csv(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    has_ending(path, &["csv"])
+}
+
+/// Whether a file's name ends in one of these, in capitals or not.
+pub fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let is =
+        |known: &&str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(known));
+    endings.iter().any(is)
 }
 
 /// Reads a settings file.
@@ -358,8 +365,7 @@ fn walk_folder(
         if hidden {
             continue;
         }
-        let ending = path.extension().and_then(|extension| extension.to_str());
-        if ending.is_some_and(|ending| endings.contains(&ending)) && !path.is_dir() {
+        if has_ending(&path, endings) && !path.is_dir() {
             files.push(path);
             if files.len() > FILES_MAX {
                 return Err(format!("{}: more than {FILES_MAX} files", folder.display()));

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::scan::files::has_ending;
 use crate::telemetry::metrics::{Control, Shelf};
 
 /// Bytes of one file.
@@ -148,11 +149,6 @@ pub(super) fn tell_closed(
     *known = closed.iter().map(|(path, _)| path.clone()).collect();
 }
 
-pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| endings.contains(&ending))
-}
-
 /// The bytes of a file, which are as many as its stamp says if it has not changed since.
 ///
 /// # Errors
@@ -181,7 +177,7 @@ mod tests {
     fn links_and_pipes_do_not_stop_a_look() {
         let root = std::env::temp_dir().join(format!("caapc-folder-{}", std::process::id()));
         fs::create_dir_all(root.join("below")).expect("folder");
-        for name in ["a.yaml", "below/b.json", "below/readme.md", ".hidden.yaml"] {
+        for name in ["a.YAML", "below/b.json", "below/readme.md", ".hidden.yaml"] {
             fs::write(root.join(name), "").expect("file");
         }
         // Two links to the folder itself would be 2^40 paths, one for each way through them.
@@ -197,7 +193,7 @@ mod tests {
             names.map(|name| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
         let found = files(&root, &["yaml", "json"], 10);
-        assert_eq!((names(&found), found.over), (vec!["a.yaml".into(), "b.json".into()], false));
+        assert_eq!((names(&found), found.over), (vec!["a.YAML".into(), "b.json".into()], false));
         let found = files(&root, &["yaml", "json"], 1);
         assert_eq!((names(&found).len(), found.over), (1, true));
         fs::remove_dir_all(root).expect("clean");
