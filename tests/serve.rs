@@ -232,6 +232,30 @@ async fn rejections_are_told_but_for_dry_runs() {
 }
 
 #[test]
+fn a_webhook_whose_policies_are_too_large_together_says_so() {
+    let folder = Folder::new("too-large");
+    let large = "(a|é|b){990}c".repeat(30);
+    for nth in 0..40 {
+        let policy = format!(
+            "apiVersion: containersecurity.tigera.io/v1beta1\nkind: ContainerAdmissionPolicy\n\
+             metadata: {{name: p{nth}}}\nspec: {{rules: [{{action: Reject, imagePath: \
+             {{operator: IsOneOf, values: ['{large}x{nth}']}}}}]}}\n"
+        );
+        folder.write(&format!("policies/{nth}.yaml"), &policy);
+    }
+    let binary = Binary::start(&["--local", &folder.0.display().to_string()]);
+    eventually_blocking("the reason", || {
+        let (code, text) = binary.get("/readyz?verbose");
+        let why = "[-]program failed: the patterns of all policies together are too large: ";
+        code == 503 && text.contains("[+]policies ok") && text.contains(why)
+    });
+    for nth in 1..40 {
+        folder.remove(&format!("policies/{nth}.yaml"));
+    }
+    binary.ready();
+}
+
+#[test]
 fn the_samples_deny_what_the_readme_says() {
     let folder = Folder::new("samples");
     copy(&samples(), &folder.0);
@@ -288,8 +312,10 @@ fn the_samples_deny_what_the_readme_says() {
     assert_eq!(binary.get("/healthz"), (200, "ok\n".to_owned()));
     let (code, text) = binary.get("/readyz?verbose");
     assert_eq!(code, 200);
-    for shelf in ["policies", "namespaces", "scans", "exceptions", "settings", "certificate"] {
-        assert!(text.contains(&format!("[+]{shelf} ok")), "{text}");
+    for part in
+        ["policies", "program", "namespaces", "scans", "exceptions", "settings", "certificate"]
+    {
+        assert!(text.contains(&format!("[+]{part} ok")), "{text}");
     }
     let (_, listing) = binary.get("/debug/program");
     assert!(listing.contains("policy \"reject-failed\""), "{listing}");

@@ -78,9 +78,11 @@ pub struct Shelves {
     pub generation: u64,
 }
 
-/// Which shelves have been filled once.
-#[derive(Clone, Debug, Default)]
+/// What must be so before anything is published.
+#[derive(Clone, Debug)]
 pub struct Ready {
+    /// Why nothing is published yet; `None`: something is.
+    pub program: watch::Sender<Option<String>>,
     /// Of policies.
     pub policies: Flag,
     /// Of namespaces.
@@ -124,6 +126,7 @@ impl Keeper {
             settings: Arc::default(),
             settings_seen: false,
             first: Lists::default(),
+            program: ready.program.clone(),
             dirty: Dirty { policies: true, namespaces: true, scans: true },
             generation: 0,
             metrics: metrics.clone(),
@@ -154,10 +157,11 @@ impl Keeper {
             });
             let shelves;
             (state, shelves) = worked.await.map_err(|error| error.to_string())?;
+            state.first.tell(&ready);
             if let Some(shelves) = shelves {
                 let generation = shelves.generation;
                 publish(shelves);
-                state.first.tell(&ready);
+                ready.program.send_replace(None);
                 metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 metrics.snapshot_time.set(now.map_or(0.0, |now| now.as_secs_f64()));
@@ -239,6 +243,8 @@ struct Shelving {
     settings: Arc<ImageAssuranceSettingsSpec>,
     settings_seen: bool,
     first: Lists,
+    /// See [`Ready::program`].
+    program: watch::Sender<Option<String>>,
     dirty: Dirty,
     generation: u64,
     metrics: Control,
@@ -420,7 +426,10 @@ impl Shelving {
             Err(error) => {
                 self.metrics.compile_failures.inc();
                 let until_then = match self.set.generation() {
-                    0 => "nothing is answered before they can",
+                    0 => {
+                        self.program.send_replace(Some(error.to_string()));
+                        "nothing is answered before they can"
+                    }
                     _ => "the last set stays in force",
                 };
                 tracing::error!(%error, "the policies cannot be linked; {until_then}");
@@ -481,7 +490,16 @@ mod tests {
     #[test]
     fn nothing_is_published_before_the_policies_link() {
         let control = Metrics::new().control;
-        let (keeper, _) = Keeper::new(Policies::new(OnInvalid::Deny), Ready::default(), control);
+        let ready = Ready {
+            program: watch::Sender::new(Some("not yet".to_owned())),
+            policies: Flag::default(),
+            namespaces: Flag::default(),
+            scans: Flag::default(),
+            exceptions: Flag::default(),
+            settings: Flag::default(),
+        };
+        let why_not = ready.program.subscribe();
+        let (keeper, _) = Keeper::new(Policies::new(OnInvalid::Deny), ready, control);
         let mut state = keeper.state;
         for change in [
             Change::Namespace(Event::Complete),
@@ -493,6 +511,8 @@ mod tests {
             state.apply(change);
         }
         assert!(state.shelves().is_none());
+        let why = why_not.borrow().clone().expect("nothing is published");
+        assert!(why.starts_with("the patterns of all policies together are too large: "), "{why}");
         state.apply(Change::Namespace(Event::Complete));
         assert!(state.shelves().is_none(), "an empty set would allow every image");
 

@@ -174,7 +174,11 @@ pub(super) async fn wait(duration: Duration) {
 }
 
 fn ready(parts: &mut Parts) -> Ready {
+    let program = watch::Sender::new(Some("it waits for every first list".to_owned()));
+    let why_not = program.subscribe();
+    parts.check("program", move || why_not.borrow().clone().map_or(Ok(()), Err));
     Ready {
+        program,
         policies: parts.shelf("policies"),
         namespaces: parts.shelf("namespaces"),
         scans: parts.shelf("scans"),
