@@ -34,7 +34,8 @@ pub struct Args {
     #[arg(short, long, value_name = "FILES", num_args = 1.., required = true)]
     policies: Vec<PathBuf>,
 
-    /// Files or folders with workloads, Lists or AdmissionReviews, YAML or JSON.
+    /// Files or folders with workloads, Lists or AdmissionReviews, YAML or JSON; `-` is standard
+    /// input.
     #[arg(short, long, value_name = "FILES", num_args = 1.., required = true)]
     files: Vec<PathBuf>,
 

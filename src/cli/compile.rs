@@ -11,7 +11,7 @@ use caapc_vm::program::Program;
 use super::io::{Exit, Failure, Out, shown, tell, write_file};
 use super::policies::{self, Policies};
 
-/// Compile policies and print the instructions they become.
+/// Compile policies and print the instructions they become
 ///
 /// Every policy named is linked into one program. The listing shows `linked`, the code that runs
 /// for every image with the rules of all policies at once, and under it each policy as it reads:

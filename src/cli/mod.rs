@@ -115,7 +115,22 @@ fn parse(name: &'static str) -> Cli {
 
 #[cfg(test)]
 mod tests {
-    use super::called_as;
+    use clap::{Command, CommandFactory};
+
+    use super::{Cli, called_as};
+
+    /// `caapc --help` shows them below one another.
+    #[test]
+    fn no_summary_of_a_command_has_a_full_stop() {
+        fn look(command: &Command) {
+            for below in command.get_subcommands() {
+                let about = below.get_about().expect("a summary").to_string();
+                assert!(!about.ends_with('.'), "{}: {about}", below.get_name());
+                look(below);
+            }
+        }
+        look(&Cli::command());
+    }
 
     #[test]
     fn the_plugin_is_called_as_kubectl_calls_it() {

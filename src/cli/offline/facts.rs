@@ -41,7 +41,7 @@ pub struct Facts {
     #[command(flatten)]
     pub thresholds: Thresholds,
 
-    /// Files or folders with Namespace manifests, for their labels.
+    /// Files or folders with Namespace manifests, for their labels; `-` is standard input.
     #[arg(long, value_name = "FILES", num_args = 1..)]
     pub namespaces: Vec<PathBuf>,
 

@@ -23,7 +23,7 @@ pub struct ScanFiles {
     #[arg(long, value_name = "FILES", num_args = 1..)]
     pub exceptions: Vec<PathBuf>,
 
-    /// A file with ImageAssuranceSettings.
+    /// A file with ImageAssuranceSettings; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
 

@@ -33,7 +33,7 @@ pub struct Args {
     #[command(flatten)]
     files: ScanFiles,
 
-    /// Policies: when the scan stops being recent enough for them.
+    /// Policies: when the scan stops being recent enough for them; `-` is standard input.
     #[arg(short, long, value_name = "FILES", num_args = 1..)]
     policies: Vec<PathBuf>,
 

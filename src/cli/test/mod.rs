@@ -24,7 +24,8 @@ use crate::scan::files::{self as scan_files, Sources, ThresholdsGiven};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Test files, or folders in which every YAML or JSON file of `cli.caapc.dev/v1alpha1` is one.
+    /// Test files, or folders in which every YAML or JSON file of `cli.caapc.dev/v1alpha1` is one;
+    /// `-` is standard input.
     #[arg(value_name = "DIR", required = true)]
     paths: Vec<PathBuf>,
 
