@@ -27,9 +27,18 @@ use clock::{least, race};
 use sides::{ByHand, Machine, Turns};
 use table::Table;
 
+const HELP: &str = "\
+Measures what was promised, which takes some minutes: cargo bench -p caapc-compiler --bench reach
+  -- --save   keeps the figures in benches/results/, for the tables of benches/README.md";
+
 fn main() {
-    if std::env::args().any(|argument| argument == memory::FLAG) {
+    let is_asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    if is_asked(memory::FLAG) {
         return memory::print();
+    }
+    // `cargo bench` says `--bench`, `cargo test --benches` does not.
+    if !is_asked("--bench") || ["--help", "--list", "--test"].into_iter().any(is_asked) {
+        return println!("{HELP}");
     }
     let conditions = results::Conditions::begin();
     let mut table = Table::default();
