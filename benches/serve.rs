@@ -5,12 +5,17 @@
 //! process of its own with one thread, on one core if `taskset` is there, and this process is its clients on
 //! another. `nothing` reads the body and answers; `allowed` and `rejected` decide a Deployment of
 //! 10.8 KB by W10, and write their log line as in production, to nowhere. The three take turns in
-//! short batches, so that whatever else the machine does hits all of them. Start at [`main`].
+//! short batches, so that whatever else the machine does hits all of them.
+//!
+//! One connection tells how long an answer takes: its client sleeps until it comes. Eight tell what
+//! a core of the server can do: their client never sleeps, so that the server always has the next
+//! request and never has to wake a process on its own machine, which no API server is.
+//! Start at [`main`].
 
 mod review;
 mod workload;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,11 +69,13 @@ fn main() {
     let pinned = pinned && pin(server.child.id(), server_core);
     println!("HTTP/1.1 keep-alive, TLS 1.3, a review of {} B, W10", review::BYTES);
     println!("{rounds} rounds of {BATCH} requests to each; server on one core: {pinned}");
-    // For a profiler: it sees one handler only, on one connection.
+    // For a profiler: it sees one handler only.
     let only = arguments.iter().position(|argument| argument == "--only");
     let only = only.map(|at| arguments[at + 1].as_str());
     if let Some(only) = only {
-        repeat(&server, only, rounds);
+        for connections in [1, 8] {
+            repeat(&server, only, rounds, connections);
+        }
     } else {
         for connections in [1, 8] {
             let batches = measure(&server, rounds, connections);
@@ -96,15 +103,18 @@ struct Batch {
 }
 
 /// The load of one handler, without figures.
-fn repeat(server: &Server, name: &str, rounds: usize) {
+fn repeat(server: &Server, name: &str, rounds: usize, connections: usize) {
     let at = HANDLERS.iter().position(|&handler| handler == name).expect("a handler's name");
-    let mut clients = [Client::connect(server.addresses[at], &server.ca)];
+    let connect = |_| Client::connect(server.addresses[at], &server.ca, connections == 1);
+    let mut clients: Vec<Client> = (0..connections).map(connect).collect();
     let busy = server.busy();
     for _ in 0..rounds {
         batch(&mut clients, &review::review());
     }
     let each = (server.busy() - busy) / 1e3 / (rounds * BATCH) as f64;
-    println!("{name}: {each:.1} us of the server's core for each request");
+    println!(
+        "{name}, {connections} connection(s): {each:.1} us of the server's core for a request"
+    );
 }
 
 /// Microseconds for each request, for each handler, for each round.
@@ -113,10 +123,16 @@ fn measure(server: &Server, rounds: usize, connections: usize) -> Vec<Vec<Batch>
     let mut clients: Vec<Vec<Client>> = server
         .addresses
         .iter()
-        .map(|&address| (0..connections).map(|_| Client::connect(address, &server.ca)).collect())
+        .map(|&address| {
+            let connect = |_| Client::connect(address, &server.ca, connections == 1);
+            (0..connections).map(connect).collect()
+        })
         .collect();
     for (clients, name) in clients.iter_mut().zip(HANDLERS) {
-        let answer = clients[0].post(&body);
+        let client = &mut clients[0];
+        client.send(&body);
+        while !client.answered() {}
+        let answer = String::from_utf8_lossy(&client.answer);
         let expected = if name == "rejected" { "\"allowed\":false" } else { "\"allowed\":true" };
         assert!(answer.contains(expected), "{name}: {answer}");
     }
@@ -138,25 +154,25 @@ fn measure(server: &Server, rounds: usize, connections: usize) -> Vec<Vec<Batch>
     batches
 }
 
+/// One thread has all connections: each sends its next request as soon as it is answered.
 fn batch(clients: &mut [Client], body: &[u8]) -> Vec<Duration> {
     let each = BATCH / clients.len();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = clients
-            .iter_mut()
-            .map(|client| {
-                scope.spawn(move || {
-                    (0..each)
-                        .map(|_| {
-                            let begun = Instant::now();
-                            client.post(body);
-                            begun.elapsed()
-                        })
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
-    })
+    let mut left = vec![each; clients.len()];
+    let mut took = Vec::with_capacity(BATCH);
+    clients.iter_mut().for_each(|client| client.send(body));
+    while left.iter().any(|&left| left > 0) {
+        for (client, left) in clients.iter_mut().zip(&mut left) {
+            if *left == 0 || !client.answered() {
+                continue;
+            }
+            took.push(client.sent.elapsed());
+            *left -= 1;
+            if *left > 0 {
+                client.send(body);
+            }
+        }
+    }
+    took
 }
 
 /// The least and the middle of the batches, and both against the handler that does nothing.
@@ -348,15 +364,18 @@ fn scans() -> ScanShelf {
     store.snapshot()
 }
 
-/// One connection of a client that waits for each answer.
+/// One connection of a client.
 struct Client {
     stream: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
     request: Vec<u8>,
     answer: Vec<u8>,
+    sent: Instant,
 }
 
 impl Client {
-    fn connect(address: SocketAddr, ca: &Path) -> Self {
+    /// A client that `waits` sleeps until its answer comes, as the API server does; one that does
+    /// not looks again and again, so that the server need not wake it.
+    fn connect(address: SocketAddr, ca: &Path, waits: bool) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).expect("a CA file") {
             roots.add(certificate.expect("a certificate")).expect("a usable certificate");
@@ -368,16 +387,21 @@ impl Client {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from("localhost").expect("a name");
-        let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("TLS");
-        let socket = TcpStream::connect(address).expect("a connection");
+        let mut connection = rustls::ClientConnection::new(Arc::new(config), name).expect("TLS");
+        let mut socket = TcpStream::connect(address).expect("a connection");
         socket.set_nodelay(true).expect("a socket");
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).expect("a handshake");
+        }
+        socket.set_nonblocking(!waits).expect("a socket");
         let stream = rustls::StreamOwned::new(connection, socket);
-        Self { stream, request: Vec::new(), answer: Vec::new() }
+        Self { stream, request: Vec::new(), answer: Vec::new(), sent: Instant::now() }
     }
 
-    /// Posts a review as Go's client does, in one write, and waits for the answer.
-    fn post(&mut self, body: &[u8]) -> std::borrow::Cow<'_, str> {
+    /// Posts a review as Go's client does, in one write.
+    fn send(&mut self, body: &[u8]) {
         self.request.clear();
+        self.answer.clear();
         write!(
             self.request,
             "POST /admission-review?timeout=10s HTTP/1.1\r\nHost: caapc.caapc.svc:443\r\n\
@@ -387,19 +411,20 @@ impl Client {
         )
         .expect("memory");
         self.request.extend_from_slice(body);
+        self.sent = Instant::now();
         self.stream.write_all(&self.request).expect("written");
-        self.answer.clear();
-        let mut end = 0;
-        while end == 0 || self.answer.len() < end {
-            let mut chunk = [0; 16 << 10];
-            let read = self.stream.read(&mut chunk).expect("an answer");
-            assert!(read > 0, "the server closed the connection");
-            self.answer.extend_from_slice(&chunk[..read]);
-            if end == 0 {
-                end = head_and_length(&self.answer).unwrap_or(0);
-            }
+    }
+
+    /// Reads once, and tells whether the answer is there.
+    fn answered(&mut self) -> bool {
+        let mut chunk = [0; 16 << 10];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => panic!("the server closed the connection"),
+            Ok(read) => self.answer.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("no answer: {error}"),
         }
-        String::from_utf8_lossy(&self.answer)
+        head_and_length(&self.answer).is_some_and(|end| self.answer.len() >= end)
     }
 }
 

@@ -250,9 +250,10 @@ fn looking_up_a_scan_allocates_nothing() {
     for image in &images {
         let count = allocations(|| {
             let reference = Reference::parse(image).expect("a reference");
-            known += usize::from(shelf.lookup(&reference, reviews::NOW).last_scan.is_some());
-            std::hint::black_box(shelf.worst(&reference, reviews::NOW).last());
-            std::hint::black_box(shelf.worsens(&reference, reviews::NOW));
+            let entry = shelf.entry(&reference);
+            known += usize::from(entry.fact(reviews::NOW).last_scan.is_some());
+            std::hint::black_box(entry.worst(reviews::NOW).last());
+            std::hint::black_box(entry.worsens(reviews::NOW));
         });
         assert_eq!(count, 0, "{image}");
     }

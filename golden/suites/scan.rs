@@ -75,14 +75,15 @@ fn ask(shelf: &ScanShelf, words: &[&str], out: &mut String) -> Result<(), String
     let image = with_digest(image);
     let reference = Reference::parse(&image).map_err(|error| error.to_string())?;
     let now = parse_time(now)?;
-    let fact = shelf.lookup(&reference, now);
+    let entry = shelf.entry(&reference);
+    let fact = entry.fact(now);
     let scanned = fact.last_scan.map_or("never".to_owned(), write_time);
     let _ = writeln!(out, "  {} {:?} {scanned}", fact.status.word(), fact.state);
-    for row in shelf.worst(&reference, now).take(3) {
+    for row in entry.worst(now).take(3) {
         let score = row.score.map_or("-".to_owned(), |score| score.to_string());
         let _ = writeln!(out, "  worst {} {score}", row.id);
     }
-    if let Some((at, status)) = shelf.worsens(&reference, now) {
+    if let Some((at, status)) = entry.worsens(now) {
         let _ = writeln!(out, "  becomes {} {}", status.word(), write_time(at));
     }
     Ok(())

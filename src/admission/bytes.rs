@@ -2,42 +2,6 @@
 //!
 //! None of them checks anything: that is `json`'s. All of them end, whatever they are given.
 
-/// Where the string that starts at `at` ends (its closing quote), and whether it has escapes.
-#[inline(always)]
-pub(super) fn string_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
-    let mut escaped = false;
-    loop {
-        at = special::<false>(bytes, at);
-        match bytes.get(at) {
-            Some(b'\\') => {
-                escaped = true;
-                at += 2;
-            }
-            Some(b'"') => return (at, escaped),
-            Some(_) => at += 1,
-            None => return (bytes.len(), escaped),
-        }
-    }
-}
-
-/// Where the list or object that starts at `at` ends: behind its closing bracket.
-pub(super) fn bracket_end(bytes: &[u8], mut at: usize) -> usize {
-    let mut depth = 0_usize;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = string_end(bytes, at + 1).0,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            break;
-        }
-    }
-    at
-}
-
 /// The offset of what follows the blanks at `at`, if any.
 #[inline(always)]
 pub(super) fn after_blank(bytes: &[u8], mut at: usize) -> usize {

@@ -21,7 +21,7 @@ use super::review::{Operation, Request};
 use super::workload::{Workload, is_controller, is_garbage_collector};
 use crate::namespaces::{CALICO_NAME_LABEL, NAME_LABEL};
 use crate::reference::Reference;
-use crate::scan::ScanFact;
+use crate::scan::{ScanEntry, ScanFact};
 
 /// What is answered to one request.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +117,8 @@ pub struct ImageDecision<'a> {
     pub facts: ImageFacts<'a>,
     /// What the program says.
     pub verdict: Verdict,
-    /// Its reference; `None` if the image string is none.
-    pub reference: Option<Reference<'a>>,
+    /// What the shelf has of it; `None` if the image string is no reference.
+    pub known: Option<ScanEntry<'a>>,
     /// When it will be rejected, soon, because an exception expires.
     pub expires: Option<Timestamp>,
 }
@@ -376,15 +376,14 @@ fn evaluate<'a>(
     let mut decided = Vec::with_capacity_in(images.len(), arena);
     for container in images {
         let reference = Reference::parse(container.image).ok();
-        let scan = reference
-            .as_ref()
-            .map_or(ScanFact::NEVER, |reference| snapshot.scans.lookup(reference, now));
+        let known = reference.as_ref().map(|reference| snapshot.scans.entry(reference));
+        let scan = known.map_or(ScanFact::NEVER, |known| known.fact(now));
         let (path, canonical) = paths(options.image_path, container.image, reference, arena);
         let facts = ImageFacts { path, canonical, status: scan.status, last_scan: scan.last_scan };
         let verdict = run::run(program, scratch, &facts);
         decision.rejected |= matches!(verdict, Verdict::Reject(_));
         let mut image =
-            ImageDecision { container: *container, scan, facts, verdict, reference, expires: None };
+            ImageDecision { container: *container, known, scan, facts, verdict, expires: None };
         image.expires = expires(snapshot, now, scratch, &image);
         decided.push(image);
     }
@@ -404,7 +403,7 @@ fn expires(
     if matches!(image.verdict, Verdict::Reject(_)) {
         return None;
     }
-    let (at, status) = snapshot.scans.worsens(&image.reference?, now)?;
+    let (at, status) = image.known?.worsens(now)?;
     if at > now.plus_secs(EXPIRY_WARNING_SECS) {
         return None;
     }

@@ -10,27 +10,24 @@ use super::json::{Cursor, Json, Kind};
 pub(super) struct Fields {
     place: Place,
     seen: u32,
-    empty: bool,
+    /// Where the object ends.
+    end: usize,
 }
 
 impl Fields {
     /// Steps into the object before which the cursor stands; `null` counts as an empty one.
     pub(super) fn open<'a>(cursor: &mut Cursor<'a>, place: Place) -> Result<Self, Fault<'a>> {
-        let kind = cursor.kind();
-        match kind {
+        let end = match cursor.kind() {
             Kind::Object => cursor.enter(),
-            Kind::Null => drop(cursor.skip()),
+            Kind::Null => cursor.null(),
             found => return Err(Fault::new(place, Problem::Expected(Kind::Object, found))),
-        }
-        Ok(Self { place, seen: 0, empty: kind == Kind::Null })
+        };
+        Ok(Self { place, seen: 0, end })
     }
 
     /// The next field's name.
     pub(super) fn key<'a>(&self, cursor: &mut Cursor<'a>, arena: &'a Bump) -> Option<&'a str> {
-        if self.empty {
-            return None;
-        }
-        Some(cursor.key()?.resolve(arena))
+        Some(cursor.key(self.end)?.resolve(arena))
     }
 
     /// Refuses a known field, numbered by `bit`, that comes a second time.
@@ -48,7 +45,7 @@ pub(super) fn enter_list<'a>(cursor: &mut Cursor<'a>, place: Place) -> Result<()
     match cursor.kind() {
         Kind::List => cursor.enter(),
         found => return Err(Fault::new(place, Problem::Expected(Kind::List, found))),
-    }
+    };
     Ok(())
 }
 
@@ -68,7 +65,7 @@ pub(super) fn string<'a>(
             Ok(text)
         }
         Kind::Null => {
-            cursor.skip();
+            cursor.null();
             Ok("")
         }
         found => Err(Fault::new(place, Problem::Expected(Kind::Text, found))),
@@ -78,7 +75,7 @@ pub(super) fn string<'a>(
 /// The text of a value that is not `null`.
 pub(super) fn present<'a>(cursor: &mut Cursor<'a>) -> Option<Json<'a>> {
     let kind = cursor.kind();
-    let json = cursor.skip();
+    let json = cursor.value();
     (kind != Kind::Null).then_some(json)
 }
 
@@ -87,7 +84,7 @@ pub(super) fn truth<'a>(cursor: &mut Cursor<'a>, place: Place) -> Result<bool, F
     match cursor.kind() {
         Kind::Truth => Ok(cursor.truth()),
         Kind::Null => {
-            cursor.skip();
+            cursor.null();
             Ok(false)
         }
         found => Err(Fault::new(place, Problem::Expected(Kind::Truth, found))),

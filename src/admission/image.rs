@@ -73,7 +73,7 @@ pub fn read<'a>(
             "ephemeralContainers" => (2, "ephemeralContainers", List::Ephemeral, &mut *ephemeral),
             "volumes" => (3, "volumes", List::Volume, &mut *volumes),
             _ => {
-                cursor.skip();
+                cursor.pass();
                 continue;
             }
         };
@@ -112,7 +112,7 @@ fn pod_spec<'a>(
                 fields.once(0, key)?;
                 here = present(cursor);
             } else {
-                cursor.skip();
+                cursor.pass();
             }
         }
     }
@@ -128,7 +128,7 @@ fn read_list<'a>(
     into: &mut Vec<'a, ContainerImage<'a>>,
 ) -> Result<(), Fault<'a>> {
     if cursor.kind() == Kind::Null {
-        cursor.skip();
+        cursor.pass();
         return Ok(());
     }
     enter_list(cursor, place.field(field))?;
@@ -170,7 +170,7 @@ fn read_container<'a>(
                 fields.once(1, key)?;
                 image = string(cursor, arena, place.field("image"), IMAGE_BYTES_MAX)?;
             }
-            _ => drop(cursor.skip()),
+            _ => cursor.pass(),
         }
     }
     Ok(ContainerImage { list, name, image })
@@ -194,7 +194,7 @@ fn read_volume<'a>(
                 fields.once(1, key)?;
                 source = present(cursor);
             }
-            _ => drop(cursor.skip()),
+            _ => cursor.pass(),
         }
     }
     let Some(source) = source else { return Ok(None) };
@@ -206,7 +206,7 @@ fn read_volume<'a>(
             fields.once(0, key)?;
             image = string(cursor, arena, place.field("image.reference"), IMAGE_BYTES_MAX)?;
         } else {
-            cursor.skip();
+            cursor.pass();
         }
     }
     Ok(Some(ContainerImage { list: List::Volume, name, image }))

@@ -16,7 +16,7 @@ use super::limits::{
 use super::options::{Mode, Options};
 use super::review::Request;
 use super::text::{Ago, Bounded};
-use crate::scan::ScanState;
+use crate::scan::{ScanEntry, ScanState};
 
 /// How much of an image string, a name or a criterion a message shows, in bytes.
 const IMAGE_SHOWN: usize = 200;
@@ -228,10 +228,8 @@ fn image_line(
         line.write_str("; rule: ")?;
         line.shown(CRITERION_SHOWN, rule);
     }
-    if let (Some(reference), ScanStatus::Warn | ScanStatus::Fail) =
-        (image.reference, image.scan.status)
-    {
-        worst(line, snapshot, &reference, now)?;
+    if let (Some(known), ScanStatus::Warn | ScanStatus::Fail) = (image.known, image.scan.status) {
+        worst(line, known, now)?;
     }
     Ok(())
 }
@@ -240,7 +238,7 @@ fn image_line(
 fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fmt::Result {
     write!(line, "status {}", image.scan.status.word())?;
     let help = match image.scan.state {
-        _ if image.reference.is_none() => " (this is not an image reference)",
+        _ if image.known.is_none() => " (this is not an image reference)",
         ScanState::Scanned => "",
         ScanState::NeverScanned => " (never scanned: scan it, then `caapc scan import` the report)",
         ScanState::Pending => " (its scan is pending: try again when it is done)",
@@ -256,13 +254,8 @@ fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fm
     Ok(())
 }
 
-fn worst(
-    line: &mut Bounded<'_>,
-    snapshot: &Snapshot,
-    reference: &crate::reference::Reference<'_>,
-    now: Timestamp,
-) -> fmt::Result {
-    for row in snapshot.scans.worst(reference, now).take(WORST_SHOWN) {
+fn worst(line: &mut Bounded<'_>, known: ScanEntry<'_>, now: Timestamp) -> fmt::Result {
+    for row in known.worst(now).take(WORST_SHOWN) {
         line.write_str("; ")?;
         line.part(NAME_SHOWN, row.id);
         if let Some(score) = row.score {

@@ -21,7 +21,6 @@ pub mod options;
 pub mod respond;
 pub mod review;
 pub mod text;
-mod unescape;
 pub mod workload;
 
 use std::fmt;

@@ -61,7 +61,7 @@ impl<'a> Object<'a> {
                     fields.once(1, key)?;
                     object.spec = present(cursor);
                 }
-                _ => drop(cursor.skip()),
+                _ => cursor.pass(),
             }
         }
         Ok(object)
@@ -94,7 +94,7 @@ impl<'a> Object<'a> {
                     4
                 }
                 _ => {
-                    cursor.skip();
+                    cursor.pass();
                     continue;
                 }
             };
@@ -184,7 +184,7 @@ fn read_owner<'a>(
                 4
             }
             _ => {
-                cursor.skip();
+                cursor.pass();
                 continue;
             }
         };

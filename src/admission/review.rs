@@ -158,7 +158,7 @@ pub fn read<'a>(body: &'a [u8], arena: &'a Bump) -> Result<Request<'a>, BadRevie
                 fields.once(2, key)?;
                 request = present(&mut cursor);
             }
-            _ => drop(cursor.skip()),
+            _ => cursor.pass(),
         }
     }
     if kind != "AdmissionReview" {
@@ -246,7 +246,7 @@ fn read_request<'a>(
                 9
             }
             _ => {
-                cursor.skip();
+                cursor.pass();
                 continue;
             }
         };
@@ -288,7 +288,7 @@ fn read_resource<'a>(
                 fields.once(1, key)?;
                 resource = string(cursor, arena, place.field("resource"), usize::MAX)?;
             }
-            _ => drop(cursor.skip()),
+            _ => cursor.pass(),
         }
     }
     Ok((group, resource))
@@ -304,7 +304,7 @@ fn read_user<'a>(cursor: &mut Cursor<'a>, arena: &'a Bump) -> Result<&'a str, Fa
                 fields.once(0, key)?;
                 user = string(cursor, arena, place.field("username"), usize::MAX)?;
             }
-            _ => drop(cursor.skip()),
+            _ => cursor.pass(),
         }
     }
     Ok(user)

@@ -3,6 +3,7 @@
 //! [`ScanStore`] takes results, exceptions and settings as they come; [`ScanShelf`] is what it
 //! looks like at one moment, and answers for the request road.
 
+pub mod entry;
 pub mod exceptions;
 pub mod fact;
 pub mod files;
@@ -19,9 +20,10 @@ mod record;
 mod resolve;
 mod words;
 
+pub use entry::{PlatformFact, ScanEntry, WorstRow};
 pub use exceptions::{Exception, Scope};
 pub use fact::{ScanFact, ScanState};
 pub use record::parse_time;
 pub use settings::{Settings, Thresholds};
-pub use shelf::{PlatformFact, ScanShelf, WorstRow};
+pub use shelf::ScanShelf;
 pub use store::ScanStore;

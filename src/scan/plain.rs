@@ -388,7 +388,7 @@ fn check(events: Vec<Event>) {
         for secs in [0, 3, 4, 7, 2_000] {
             let wanted = raw.lookup(&image, now(secs));
             assert_eq!(shelf.lookup(&reference, now(secs)), wanted, "{image} at {secs}: {raw:#?}");
-            let worst = shelf.worst(&reference, now(secs)).next();
+            let worst = shelf.entry(&reference).worst(now(secs)).next();
             if wanted.state == ScanState::Scanned && wanted.status == ScanStatus::Pass {
                 let above = worst.and_then(|row| row.score);
                 assert!(above <= Some(raw.settings.thresholds.fail()), "{image}: {worst:?}");

@@ -174,8 +174,8 @@ fn clipped(text: &str) -> String {
 }
 
 fn worst(text: &mut String, image: &ImageDecision<'_>, snapshot: &Snapshot, now: Timestamp) {
-    let Some(reference) = image.reference else { return };
-    for row in snapshot.scans.worst(&reference, now).take(3) {
+    let Some(known) = image.known else { return };
+    for row in known.worst(now).take(3) {
         let score = row.score.map(|score| format!(" {score}")).unwrap_or_default();
         let package = row.package.map(|name| format!(" in {}", shown(name))).unwrap_or_default();
         let fixed = match row.fixed {

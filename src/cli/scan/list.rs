@@ -65,7 +65,7 @@ fn row(
     rows: &mut String,
 ) {
     let fact = shelf.lookup(reference, now);
-    let platforms = shelf.platforms(reference, now);
+    let platforms = shelf.entry(reference).platforms(now);
     let ago = fact.last_scan.map(|then| Ago { then, now }.to_string());
     let _ = writeln!(
         rows,
@@ -87,7 +87,7 @@ fn line(
     now: Timestamp,
 ) -> serde_json::Value {
     let fact = shelf.lookup(reference, now);
-    let platforms = shelf.platforms(reference, now);
+    let platforms = shelf.entry(reference).platforms(now);
     json!({
         "image": image,
         "status": fact.status.word(),

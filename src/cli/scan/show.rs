@@ -95,15 +95,16 @@ impl<'s> View<'s> {
         worst: usize,
         now: Timestamp,
     ) -> Self {
-        let fact = shelf.lookup(reference, now);
+        let found = shelf.entry(reference);
+        let fact = found.fact(now);
         Self {
             image: reference.canonical(),
             shelf,
             now,
             fact,
-            platforms: shelf.platforms(reference, now),
-            worst: shelf.worst(reference, now).take(worst).collect(),
-            worsens: shelf.worsens(reference, now),
+            platforms: found.platforms(now),
+            worst: found.worst(now).take(worst).collect(),
+            worsens: found.worsens(now),
             turns: fact.last_scan.map_or(Vec::new(), |at| turns(entries, at, now)),
         }
     }

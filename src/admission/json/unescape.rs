@@ -26,7 +26,8 @@ pub(super) fn unescape<'a>(raw: &str, arena: &'a Bump) -> &'a str {
     text.into_bump_str()
 }
 
-/// Reads `\uXXXX`, and the second half of a surrogate pair: the character and its length here.
+/// Reads an escape of four digits, and the second half of a surrogate pair: the character and its
+/// length here.
 fn unicode(escape: &str) -> (char, usize) {
     let unit = |at: usize| {
         let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;

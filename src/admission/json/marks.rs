@@ -1,0 +1,515 @@
+//! The marks of JSON text: where strings and fields start, and where lists and objects end, found
+//! for 64 bytes at a time.
+//!
+//! The marks of a compact object also tell whether it is well formed, because each byte outside a
+//! string then stands beside the token before it: the grammar becomes a few operations on words
+//! of bits. What is not compact, or wrong, is left to `plain`, which says where and why.
+//! Start at [`mark`].
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x64};
+
+use super::plain;
+
+/// The deepest nesting of lists and objects in one review, skipped fields included.
+pub const DEPTH_MAX: usize = 1024;
+
+/// Lists and objects whose end is noted, in the order of the text; the rest is searched for its
+/// end, so that no body can fill the arena with notes.
+pub(super) const ENDS_MAX: usize = 1 << 16;
+
+/// Bytes of one block: a bit of a word for each.
+const BLOCK: usize = 64;
+
+/// Blocks that are taken together.
+const CHUNK: usize = 16;
+
+/// Text with its marks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks<'b> {
+    pub(super) text: &'b str,
+    blocks: &'b [Block],
+    ends: &'b [End],
+}
+
+/// The marks of [`BLOCK`] bytes, the lowest bit for the first of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    /// The quotes around strings.
+    quotes: u64,
+    /// Those that open a field's name.
+    keys: u64,
+    /// Backslashes.
+    slashes: u64,
+}
+
+/// A list or object of the text, in the order in which they open.
+#[derive(Clone, Copy, Debug, Default)]
+struct End {
+    /// The offset behind its closing bracket.
+    at: u32,
+    /// Which is the first one behind it.
+    next: u32,
+}
+
+impl<'b> Marks<'b> {
+    /// The offset behind the list or object that opens at `at` and is this one in the order of the
+    /// text, and which is the first one behind it.
+    #[inline(always)]
+    pub(super) fn end(&self, at: usize, number: usize) -> (usize, usize) {
+        match self.ends.get(number) {
+            Some(end) => (end.at as usize, end.next as usize),
+            None => (self.bracket_end(at), number),
+        }
+    }
+
+    /// The same for one that is not noted.
+    #[cold]
+    fn bracket_end(&self, mut at: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => at = self.find(at + 1, |block| block.quotes),
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+        at
+    }
+
+    /// The first opening quote of a field's name at `at` or behind it; the text's length if there
+    /// is none.
+    #[inline(always)]
+    pub(super) fn key(&self, at: usize) -> usize {
+        self.find(at, |block| block.keys)
+    }
+
+    /// The string whose opening quote stands at `at`, without its quotes, and whether it has
+    /// escapes.
+    #[inline(always)]
+    pub(super) fn string(&self, at: usize) -> (&'b str, bool) {
+        let start = at + 1;
+        let mut ahead = u64::MAX << (start % BLOCK);
+        let mut slashes = 0;
+        let mut end = self.text.len();
+        for (number, block) in self.blocks.iter().enumerate().skip(start / BLOCK) {
+            let quotes = block.quotes & ahead;
+            slashes |= block.slashes & ahead & before(quotes);
+            if quotes != 0 {
+                end = number * BLOCK + quotes.trailing_zeros() as usize;
+                break;
+            }
+            ahead = u64::MAX;
+        }
+        (self.text.get(start..end).unwrap_or_default(), slashes != 0)
+    }
+
+    /// The first bit at `at` or behind it of those that `bits` picks.
+    #[inline(always)]
+    fn find(&self, at: usize, bits: impl Fn(&Block) -> u64) -> usize {
+        let mut number = at / BLOCK;
+        let mut ahead = u64::MAX << (at % BLOCK);
+        while let Some(block) = self.blocks.get(number) {
+            let found = bits(block) & ahead;
+            if found != 0 {
+                return number * BLOCK + found.trailing_zeros() as usize;
+            }
+            ahead = u64::MAX;
+            number += 1;
+        }
+        self.text.len()
+    }
+}
+
+/// Marks a text, and tells whether it is a compact object that is well formed. If it is not, the
+/// marks can still be right; nothing here can fail.
+pub(super) fn mark<'b>(text: &'b str, arena: &'b Bump) -> (Marks<'b>, bool) {
+    dispatch!(Level::new(), simd => mark_with(simd, text, arena))
+}
+
+// PERF: all of it is inlined here, so that it is made for each set of vector instructions. What
+// branches runs behind what does not, some blocks at a time, so that a branch foretold wrong is
+// found out at once.
+#[inline(always)]
+fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>, bool) {
+    let bytes = text.as_bytes();
+    let blocks = arena.alloc_slice_fill_default::<Block>(bytes.len().div_ceil(BLOCK));
+    let mut low = u8x64::splat(simd, u8::MAX);
+    let mut strings = Strings::default();
+    let mut outer = [Open::default(); DEPTH_MAX];
+    let mut grammar = Grammar::new(bytes, &mut outer, arena);
+    let mut tokens = [Tokens::default(); CHUNK];
+    for (text, marks) in bytes.chunks(CHUNK * BLOCK).zip(blocks.chunks_mut(CHUNK)) {
+        let (whole, rest) = text.as_chunks::<BLOCK>();
+        let mut places = tokens.iter_mut().zip(marks.iter_mut());
+        for (block, (tokens, marks)) in whole.iter().zip(&mut places) {
+            let block = u8x64::simd_from(simd, *block);
+            low = low.min(block);
+            (*tokens, *marks) = strings.next(Bytes::of(simd, block), u64::MAX);
+        }
+        if let (false, Some((tokens, marks))) = (rest.is_empty(), places.next()) {
+            let mut last = [b' '; BLOCK];
+            for (to, from) in last.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            let block = u8x64::simd_from(simd, last);
+            low = low.min(block);
+            (*tokens, *marks) = strings.next(Bytes::of(simd, block), (1 << rest.len()) - 1);
+        }
+        for (tokens, marks) in tokens.iter().zip(marks) {
+            marks.keys = grammar.next(tokens);
+        }
+    }
+    let printable = low.simd_lt(u8x64::splat(simd, b' ')).to_bitmask() == 0;
+    let regular = printable && strings.in_string == 0 && grammar.is_whole();
+    (Marks { text, blocks, ends: grammar.ends.into_bump_slice() }, regular)
+}
+
+/// Where bytes of a block have these values.
+struct Bytes {
+    quote: u64,
+    slash: u64,
+    open: u64,
+    close: u64,
+    /// Of the brackets, those of objects.
+    curly: u64,
+    colon: u64,
+    comma: u64,
+}
+
+impl Bytes {
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, block: u8x64<S>) -> Self {
+        // `[` and `]` differ from `{` and `}` in this bit alone, and no other byte does.
+        let folded = block | u8x64::splat(simd, 0x20);
+        Self {
+            quote: block.simd_eq(u8x64::splat(simd, b'"')).to_bitmask(),
+            slash: block.simd_eq(u8x64::splat(simd, b'\\')).to_bitmask(),
+            open: folded.simd_eq(u8x64::splat(simd, b'{')).to_bitmask(),
+            close: folded.simd_eq(u8x64::splat(simd, b'}')).to_bitmask(),
+            curly: folded.simd_eq(block).to_bitmask(),
+            colon: block.simd_eq(u8x64::splat(simd, b':')).to_bitmask(),
+            comma: block.simd_eq(u8x64::splat(simd, b',')).to_bitmask(),
+        }
+    }
+}
+
+/// The tokens of a block: what stands outside strings, and where strings are.
+#[derive(Clone, Copy, Default)]
+struct Tokens {
+    /// From each opening quote up to the byte before the closing one.
+    within: u64,
+    opening: u64,
+    closing: u64,
+    open: u64,
+    close: u64,
+    colon: u64,
+    comma: u64,
+    /// All else.
+    scalar: u64,
+    /// Of the brackets, those of objects.
+    curly: u64,
+    /// Escaped bytes other than quotes and backslashes.
+    escaped: u64,
+    /// The bytes that are there.
+    valid: u64,
+}
+
+/// Tells strings from what is outside of them, from block to block.
+#[derive(Default)]
+struct Strings {
+    /// Whether the first byte of the next block is escaped.
+    escaped: u64,
+    /// All bits if it is in a string.
+    in_string: u64,
+}
+
+impl Strings {
+    /// Takes the next block, of which the bytes of `valid` are there.
+    #[inline(always)]
+    fn next(&mut self, bytes: Bytes, valid: u64) -> (Tokens, Block) {
+        let escaped = escaped(bytes.slash, &mut self.escaped);
+        let quotes = bytes.quote & !escaped;
+        let within = prefix_xor(quotes) ^ self.in_string;
+        self.in_string = all_if(within >> 63 != 0);
+        let (opening, closing) = (quotes & within, quotes & !within);
+        let outside = !(within | closing) & valid;
+        let structural = bytes.open | bytes.close | bytes.colon | bytes.comma;
+        let tokens = Tokens {
+            within,
+            opening,
+            closing,
+            open: bytes.open & outside,
+            close: bytes.close & outside,
+            colon: bytes.colon & outside,
+            comma: bytes.comma & outside,
+            scalar: outside & !structural,
+            curly: bytes.curly,
+            escaped: escaped & valid & !(bytes.quote | bytes.slash),
+            valid,
+        };
+        (tokens, Block { quotes, keys: 0, slashes: bytes.slash })
+    }
+}
+
+/// Takes the tokens of block after block.
+struct Grammar<'b, 'o> {
+    bytes: &'b [u8],
+    /// Where the next block starts.
+    at: usize,
+    ends: Vec<'b, End>,
+    inner: Open,
+    /// Those around it.
+    outer: &'o mut [Open; DEPTH_MAX],
+    depth: usize,
+    /// Whether the first byte of the next block is in a field's name.
+    in_key: u64,
+    before: Before,
+    /// Not 0: something is not as it is in a compact object.
+    faults: u64,
+}
+
+/// A bracket that is open: its place among the ends, which is behind all of them if it is not
+/// noted, and in the lowest bit whether it is an object's.
+#[derive(Clone, Copy, Default)]
+struct Open(u32);
+
+impl Open {
+    #[inline(always)]
+    fn new(number: usize, object: bool) -> Self {
+        Self((number as u32) << 1 | u32::from(object))
+    }
+
+    #[inline(always)]
+    fn number(self) -> usize {
+        (self.0 >> 1) as usize
+    }
+
+    #[inline(always)]
+    fn is_object(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+/// The tokens of the block before. Each byte outside strings follows one of these, which tells
+/// what it may be.
+#[derive(Default)]
+struct Before {
+    /// A value follows.
+    value: u64,
+    /// A field's name follows.
+    key: u64,
+    /// The list or object may end at once.
+    open: u64,
+    /// A colon follows.
+    named: u64,
+    /// A comma or a closing bracket follows.
+    done: u64,
+    /// A number or word may go on.
+    scalar: u64,
+}
+
+impl<'b, 'o> Grammar<'b, 'o> {
+    fn new(bytes: &'b [u8], outer: &'o mut [Open; DEPTH_MAX], arena: &'b Bump) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            ends: Vec::with_capacity_in((bytes.len() / 24).min(ENDS_MAX), arena),
+            inner: Open::new(ENDS_MAX, false),
+            outer,
+            depth: 0,
+            in_key: 0,
+            before: Before { value: u64::MAX, ..Before::default() },
+            faults: 0,
+        }
+    }
+
+    /// Takes the next block. Returns the opening quotes of its fields' names.
+    #[inline(always)]
+    fn next(&mut self, tokens: &Tokens) -> u64 {
+        let &Tokens { within, opening, closing, open, close, colon, comma, scalar, .. } = tokens;
+        let objects = self.brackets(open, close, tokens.curly);
+        let separated = comma | open;
+        let value = colon | separated & !objects;
+        let key = separated & objects;
+        let key_here = behind(key, self.before.key);
+        let keys = opening & key_here;
+        let named = self.names(keys, within) & closing;
+        let done = closing & !named | close | scalar;
+
+        let more_scalar = scalar & behind(scalar, self.before.scalar);
+        let empty = close & behind(open, self.before.open);
+        let wrong = behind(value, self.before.value) & !(opening | open | scalar | empty)
+            | key_here & !(opening | empty)
+            | behind(named, self.before.named) & !colon
+            | behind(done, self.before.done) & !(comma | close | more_scalar);
+        self.faults |= wrong & tokens.valid;
+        self.before = Before { value, key, open, named, done, scalar };
+
+        self.escapes(tokens.escaped);
+        self.scalars(scalar & !more_scalar);
+        self.at += BLOCK;
+        keys
+    }
+
+    /// Has ones where names of fields close, and otherwise only inside strings.
+    #[inline(always)]
+    fn names(&mut self, keys: u64, within: u64) -> u64 {
+        // A bit added where a string opens runs to where it closes.
+        let (sum, over) = within.overflowing_add(keys);
+        let (sum, over_too) = sum.overflowing_add(self.in_key);
+        self.in_key = u64::from(over | over_too);
+        sum
+    }
+
+    /// Takes the brackets of a block in turn. Returns where what is open innermost is an object;
+    /// a bracket that opens counts to what it opens, one that closes does not.
+    #[inline(always)]
+    fn brackets(&mut self, open: u64, close: u64, curly: u64) -> u64 {
+        let mut brackets = open | close;
+        let mut objects = all_if(self.inner.is_object());
+        while brackets != 0 {
+            let bit = brackets.trailing_zeros();
+            brackets &= brackets - 1;
+            let object = curly >> bit & 1 != 0;
+            match open >> bit & 1 {
+                0 => self.close(self.at + bit as usize, object),
+                _ => self.open(object),
+            }
+            let here = u64::MAX << bit;
+            objects = objects & !here | all_if(self.inner.is_object()) & here;
+        }
+        objects
+    }
+
+    #[inline(always)]
+    fn open(&mut self, object: bool) {
+        let number = self.ends.len();
+        if number < ENDS_MAX {
+            self.ends.push(End::default());
+        }
+        match self.outer.get_mut(self.depth) {
+            Some(outer) => *outer = std::mem::replace(&mut self.inner, Open::new(number, object)),
+            None => self.faults = 1,
+        }
+        self.depth += 1;
+    }
+
+    #[inline(always)]
+    fn close(&mut self, at: usize, object: bool) {
+        let next = self.ends.len() as u32;
+        if let Some(end) = self.ends.get_mut(self.inner.number()) {
+            *end = End { at: (at + 1) as u32, next };
+        }
+        // Behind the end there is nothing.
+        let early = self.depth <= 1 && at + 1 != self.bytes.len();
+        self.faults |= u64::from(early || self.inner.is_object() != object);
+        self.depth = self.depth.saturating_sub(1);
+        self.inner = self.outer.get(self.depth).copied().unwrap_or_default();
+    }
+
+    /// Looks at escaped bytes other than quotes and backslashes.
+    #[inline(always)]
+    fn escapes(&mut self, mut escaped: u64) {
+        while escaped != 0 {
+            let at = self.at + escaped.trailing_zeros() as usize;
+            escaped &= escaped - 1;
+            self.faults |= u64::from(plain::escape(self.bytes, at).is_err());
+        }
+    }
+
+    /// Looks at the numbers and words that start in a block.
+    #[inline(always)]
+    fn scalars(&mut self, mut scalars: u64) {
+        while scalars != 0 {
+            let at = self.at + scalars.trailing_zeros() as usize;
+            scalars &= scalars - 1;
+            let end = plain::scalar(self.bytes, at);
+            let next = end.ok().and_then(|end| self.bytes.get(end));
+            self.faults |= u64::from(!matches!(next, Some(b',' | b'}' | b']')));
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.faults == 0 && self.bytes.first() == Some(&b'{') && self.depth == 0
+    }
+}
+
+/// The bits below the lowest of `bits`; all if there is none.
+#[inline(always)]
+fn before(bits: u64) -> u64 {
+    !bits & bits.wrapping_sub(1)
+}
+
+/// All bits or none.
+#[inline(always)]
+fn all_if(yes: bool) -> u64 {
+    0_u64.wrapping_sub(u64::from(yes))
+}
+
+/// The places behind some bytes of a block, `before` being those of the block before it.
+#[inline(always)]
+fn behind(bits: u64, before: u64) -> u64 {
+    bits << 1 | before >> 63
+}
+
+/// Each bit is the exclusive or of itself and all below it.
+#[inline(always)]
+fn prefix_xor(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+/// The bytes that a backslash before them escapes. `carried` tells whether the first byte is one,
+/// and then the same of the next block.
+#[inline(always)]
+fn escaped(slashes: u64, carried: &mut u64) -> u64 {
+    const EVEN: u64 = u64::MAX / 3;
+    // Of backslashes in a row the first escapes, and then each second one. Adding a row's first
+    // bit clears the row, which tells its bits from those of other rows.
+    let slashes = slashes & !*carried;
+    let firsts = slashes & !(slashes << 1);
+    let rows = |firsts: u64| slashes & !slashes.wrapping_add(firsts);
+    let escaping = rows(firsts & EVEN) & EVEN | rows(firsts & !EVEN) & !EVEN;
+    escaping << 1 | std::mem::replace(carried, escaping >> 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Three blocks at random, each byte a backslash or not.
+    fn rows() -> impl Strategy<Value = [u64; 3]> {
+        let sparse = (any::<[u64; 3]>(), any::<[u64; 3]>());
+        let dense = sparse.prop_map(|(a, b)| [a[0] | b[0], a[1] | b[1], a[2] | b[2]]);
+        prop_oneof![any::<[u64; 3]>(), dense, Just([u64::MAX; 3]), Just([u64::MAX, 1, 0])]
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_are_those_found_one_by_one(rows in rows()) {
+            let (mut carried, mut escape) = (0, false);
+            for slashes in rows {
+                let mut plain = 0;
+                for bit in 0..64 {
+                    plain |= u64::from(escape) << bit;
+                    escape = !escape && slashes >> bit & 1 == 1;
+                }
+                prop_assert_eq!(escaped(slashes, &mut carried), plain);
+                prop_assert_eq!(carried, u64::from(escape));
+            }
+        }
+    }
+}
