@@ -1,6 +1,7 @@
 //! Properties of `json`.
 
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::marks::ENDS_MAX;
 use super::*;
@@ -84,8 +85,11 @@ fn a_cursor_walks_and_skips() {
 fn more_lists_than_are_noted_are_walked_alike() {
     let arena = Bump::new();
     let item = r#"[1,{"a":[]},"]"]"#;
-    let text = format!("[{}]", vec![item; ENDS_MAX / 2].join(","));
+    let text = format!(r#"{{"items":[{}]}}"#, vec![item; ENDS_MAX / 2].join(","));
+    assert!(mark(&text, &arena).1);
     let mut cursor = Cursor::new(check(&text, &arena).unwrap());
+    let end = cursor.enter();
+    assert_eq!(cursor.key(end).unwrap().resolve(&arena), "items");
     cursor.enter();
     let mut items = 0;
     while cursor.item() {
@@ -101,7 +105,131 @@ fn more_lists_than_are_noted_are_walked_alike() {
     assert_eq!(items, ENDS_MAX / 2);
 }
 
+/// What a cursor finds in a text, as serde_json has it.
+fn walked(cursor: &mut Cursor<'_>, arena: &Bump) -> Value {
+    match cursor.kind() {
+        Kind::Text => Value::from(cursor.string().resolve(arena)),
+        Kind::Truth => Value::from(cursor.truth()),
+        Kind::Null => {
+            cursor.null();
+            Value::Null
+        }
+        Kind::Number => serde_json::from_str(cursor.value().text()).unwrap(),
+        Kind::List => {
+            let mut items = std::vec::Vec::new();
+            cursor.enter();
+            while cursor.item() {
+                items.push(walked(cursor, arena));
+            }
+            Value::from(items)
+        }
+        Kind::Object => {
+            let mut fields = serde_json::Map::new();
+            let end = cursor.enter();
+            while let Some(key) = cursor.key(end) {
+                let key = key.resolve(arena).to_owned();
+                // Passing a value and reading it must lead to the same place.
+                let mut passed = cursor.clone();
+                passed.pass();
+                fields.insert(key, walked(cursor, arena));
+                let next = |mut cursor: Cursor<'_>| {
+                    cursor.key(end).map(|key| key.resolve(arena).to_owned())
+                };
+                assert_eq!(next(passed), next(cursor.clone()));
+            }
+            Value::Object(fields)
+        }
+    }
+}
+
+/// Values whose text has more than one block and one chunk now and then.
+fn value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "[a-z\"\\\\{}:,\\[\\] é\n]{0,12}",
+        "[a-z]{60,70}",
+        "\\\\{1,70}",
+        any::<String>(),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 120, 8, move |inner| {
+        let field = (text.clone(), inner.clone());
+        prop_oneof![
+            proptest::collection::vec(inner, 0..8).prop_map(Value::from),
+            proptest::collection::vec(field, 0..8).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
+/// The same for the root of a review.
+fn object() -> impl Strategy<Value = Value> {
+    proptest::collection::vec(("[a-z\"]{0,9}", value()), 0..6)
+        .prop_map(|fields| fields.into_iter().collect())
+}
+
 proptest! {
+    #[test]
+    fn a_compact_object_is_known_by_its_marks_and_walked_as_it_is(value in object()) {
+        let arena = Bump::new();
+        let text = value.to_string();
+        prop_assert!(mark(&text, &arena).1, "{}", text);
+        let json = check(&text, &arena).unwrap();
+        prop_assert_eq!(json.text(), &text);
+        let theirs: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(walked(&mut Cursor::new(json), &arena), theirs);
+    }
+
+    #[test]
+    fn blanks_change_nothing(value in value()) {
+        let arena = Bump::new();
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let json = check(&text, &arena).unwrap();
+        prop_assert_eq!(json.text(), value.to_string());
+        let theirs: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(walked(&mut Cursor::new(json), &arena), theirs);
+    }
+
+    /// One byte taken away, put in or changed: the marks pass nothing that is no JSON.
+    #[test]
+    fn a_damaged_object_is_judged_as_serde_json_judges_it(
+        value in object(),
+        at in any::<proptest::sample::Index>(),
+        with in proptest::sample::select(&b"{}[]:,\"\\ 01-.eEtfnu\x01\n"[..]),
+        how in 0..3,
+    ) {
+        let mut bytes = value.to_string().into_bytes();
+        let at = at.index(bytes.len());
+        match how {
+            0 => drop(bytes.remove(at)),
+            1 => bytes.insert(at, with),
+            _ => bytes[at] = with,
+        }
+        let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+        let arena = Bump::new();
+        let theirs = serde_json::from_str::<Value>(&text);
+        let strict = plain::check(&text, &arena);
+        if mark(&text, &arena).1 {
+            prop_assert_eq!(strict, Ok(()), "{}", text);
+        }
+        match (check(&text, &arena), theirs) {
+            (Ok(json), Ok(value)) => {
+                prop_assert_eq!(walked(&mut Cursor::new(json), &arena), value, "{}", text);
+            }
+            // Numbers beyond what serde_json can hold, and halves of characters, are JSON too.
+            (Ok(_), Err(error)) => {
+                let message = error.to_string();
+                let known = ["number out of range", "surrogate", "hex escape"];
+                prop_assert!(known.iter().any(|word| message.contains(word)), "{}: {}", text, message);
+            }
+            (Err(error), theirs) => prop_assert!(theirs.is_err(), "{}: {:?}", text, error),
+        }
+    }
+
     #[test]
     fn agrees_with_serde_json_on_near_json(text in r#"[\[\]{}:,"\\ue0-9a-f.\-+ tn\x01é]{0,24}"#) {
         agrees(&text);

@@ -123,7 +123,7 @@ pub fn text(
     text.push_str(&table(&rows)?);
     for image in decision.images.iter().filter(|image| matches!(image.verdict, Verdict::Reject(_)))
     {
-        worst(&mut text, image, snapshot, now);
+        worst(&mut text, image, now);
     }
     Ok(text)
 }
@@ -173,7 +173,7 @@ fn clipped(text: &str) -> String {
     }
 }
 
-fn worst(text: &mut String, image: &ImageDecision<'_>, snapshot: &Snapshot, now: Timestamp) {
+fn worst(text: &mut String, image: &ImageDecision<'_>, now: Timestamp) {
     let Some(known) = image.known else { return };
     for row in known.worst(now).take(3) {
         let score = row.score.map(|score| format!(" {score}")).unwrap_or_default();
