@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod api;
+mod byte_search;
 pub mod cli;
 pub mod doctor;
 pub mod install;

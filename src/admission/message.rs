@@ -172,9 +172,11 @@ impl Texts {
             let _ = match (image.verdict, image.rule(snapshot)) {
                 (Verdict::Pass, _) | (_, None) => images.write_str(": Allow, no rule matched"),
                 (verdict, Some(rule)) => {
-                    let word =
-                        if matches!(verdict, Verdict::Reject(_)) { "Reject" } else { "Allow" };
-                    write!(images, ": {word} by {} rule {}", rule.policy, rule.index)
+                    let rejected = matches!(verdict, Verdict::Reject(_));
+                    let by = if rejected { ": Reject by " } else { ": Allow by " };
+                    let mut index = itoa::Buffer::new();
+                    let texts = [by, rule.policy, " rule ", index.format(rule.index)];
+                    texts.iter().try_for_each(|text| images.write_str(text))
                 }
             };
         }
@@ -191,11 +193,10 @@ fn reason_of(out: &mut impl Write, snapshot: &Snapshot, image: &ImageDecision<'_
     if rule.broken.is_some() {
         return write!(out, "ContainerAdmissionPolicy {} does not compile", rule.policy);
     }
-    write!(
-        out,
-        "Action 'Reject' enforced by ContainerPolicy {} rule index {}",
-        rule.policy, rule.index
-    )
+    out.write_str("Action 'Reject' enforced by ContainerPolicy ")?;
+    out.write_str(rule.policy)?;
+    out.write_str(" rule index ")?;
+    out.write_str(itoa::Buffer::new().format(rule.index))
 }
 
 /// One rejected image: container, image, status, last scan and its age, the criterion that
@@ -207,7 +208,8 @@ fn image_line(
     first: Option<&ImageDecision<'_>>,
     now: Timestamp,
 ) -> fmt::Result {
-    write!(line, "{} ", image.container.list.word())?;
+    line.write_str(image.container.list.word())?;
+    line.write_str(" ")?;
     line.part(NAME_SHOWN, image.container.name);
     line.write_str(": image ")?;
     match image.container.image {
@@ -236,7 +238,8 @@ fn image_line(
 
 /// Status, last scan and its age; for an image that is not scanned, why and what to do.
 fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fmt::Result {
-    write!(line, "status {}", image.scan.status.word())?;
+    line.write_str("status ")?;
+    line.write_str(image.scan.status.word())?;
     let help = match image.scan.state {
         _ if image.known.is_none() => " (this is not an image reference)",
         ScanState::Scanned => "",

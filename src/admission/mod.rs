@@ -8,7 +8,6 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
-mod bytes;
 pub mod decide;
 pub mod fault;
 mod fields;
@@ -61,7 +60,7 @@ pub struct Worker {
 }
 
 /// What a request leaves behind at most, in bytes; more is given back after it.
-const ARENA_KEPT_BYTES: usize = 1 << 20;
+const ARENA_KEPT_BYTES: usize = 2 << 20;
 
 impl Worker {
     /// A worker that has not met a request yet.

@@ -5,10 +5,10 @@
 use std::io::Write;
 
 use super::Snapshot;
-use super::bytes;
 use super::decide::{Decision, Why};
 use super::message::Texts;
 use super::review::Request;
+use crate::byte_search::special;
 
 /// Writes the AdmissionReview that answers a request (spec: webhook, "Answers").
 pub fn review(
@@ -53,15 +53,16 @@ fn annotations(out: &mut Vec<u8>, snapshot: &Snapshot, decision: &Decision<'_>, 
     string(out, decision.why.word());
     out.extend_from_slice(br#","mode":"#);
     string(out, decision.mode.word());
-    // Writing to a vector cannot fail.
-    let _ = write!(out, r#","generation":"{}""#, snapshot.generation);
+    out.extend_from_slice(br#","generation":"#);
+    string(out, itoa::Buffer::new().format(snapshot.generation));
     let deciding = decision
         .first_rejected()
         .or(decision.images.iter().find(|image| image.verdict.rule().is_some()));
     if let Some(rule) = deciding.and_then(|image| image.rule(snapshot)) {
         out.extend_from_slice(br#","policy":"#);
         string(out, rule.policy);
-        let _ = write!(out, r#","rule":"{}""#, rule.index);
+        out.extend_from_slice(br#","rule":"#);
+        string(out, itoa::Buffer::new().format(rule.index));
     }
     if decision.why == Why::Evaluated {
         out.extend_from_slice(br#","images":"#);
@@ -82,6 +83,7 @@ pub fn status(out: &mut Vec<u8>, code: u16, message: &str) {
     string(out, message);
     out.extend_from_slice(br#","reason":"#);
     string(out, status_reason(code));
+    // Writing to a vector cannot fail.
     let _ = write!(out, r#","code":{code}}}"#);
 }
 
@@ -106,7 +108,7 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut copied = 0;
     loop {
-        let at = bytes::special::<true>(bytes, copied);
+        let at = special::<true>(bytes, copied);
         out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
         match bytes.get(at) {
             None => break,

@@ -24,8 +24,8 @@ use super::limits::Limits;
 use super::status::{self, Body};
 use crate::admission::decide::{Decision, Why};
 use crate::admission::options::{Mode, Options};
-use crate::admission::text::is_plain;
 use crate::admission::{self, Answer, Snapshot, Worker};
+use crate::byte_search::is_plain;
 use crate::namespaces::Namespace;
 use crate::telemetry::metrics::{Gauged, Metrics, What};
 
@@ -362,9 +362,10 @@ fn lines(text: &str) -> String {
 
 /// How long a request may take: a tenth less than its client waits, so that it gets an answer.
 fn allowance(query: Option<&str>) -> Duration {
-    let given = query
-        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")))
-        .and_then(duration)
+    let mut parts = query.unwrap_or_default().as_bytes().split(|&byte| byte == b'&');
+    let given = parts
+        .find_map(|part| part.strip_prefix(b"timeout="))
+        .and_then(|given| duration(std::str::from_utf8(given).ok()?))
         .unwrap_or(TIMEOUT_DEFAULT)
         .min(Duration::from_secs(60));
     given - (given / 10).clamp(Duration::from_millis(50), Duration::from_millis(500)).min(given)

@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::byte_search::special;
+
 /// `timestamp`, `level`, the fields as they come, `target`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JsonLine;
@@ -47,60 +49,66 @@ struct Fields<'a, W> {
 }
 
 impl<W: Write> Fields<'_, W> {
-    /// Writes a field; `quoted` holds text, which is escaped, otherwise a JSON value.
-    fn write(&mut self, field: &Field, quoted: bool, value: fmt::Arguments<'_>) {
-        let mut write = || {
-            name(self.out, field)?;
-            if !quoted {
-                return self.out.write_fmt(value);
-            }
-            self.out.write_str("\"")?;
-            Escaped(self.out).write_fmt(value)?;
-            self.out.write_str("\"")
-        };
-        self.result = self.result.and_then(|()| write());
+    /// Writes a field whose value is JSON.
+    fn json(&mut self, field: &Field, value: &str) {
+        self.write(field, |out| out.write_str(value));
+    }
+
+    /// Writes a field whose value is text.
+    fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        self.write(field, |out| quoted(out, |out| out.write_fmt(value)));
+    }
+
+    fn write(&mut self, field: &Field, value: impl FnOnce(&mut W) -> fmt::Result) {
+        self.result = self.result.and_then(|()| {
+            self.out.write_str(",\"")?;
+            self.out.write_str(field.name())?;
+            self.out.write_str("\":")?;
+            value(self.out)
+        });
     }
 }
 
 impl<W: Write> Visit for Fields<'_, W> {
+    // PERF: most fields are text as it is or numbers, which need no formatting.
     fn record_str(&mut self, field: &Field, value: &str) {
-        // PERF: most fields are text, which needs no formatting.
-        let mut write = || {
-            name(self.out, field)?;
-            self.out.write_str("\"")?;
-            Escaped(self.out).write_str(value)?;
-            self.out.write_str("\"")
-        };
-        self.result = self.result.and_then(|()| write());
+        self.write(field, |out| quoted(out, |out| out.write_str(value)));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.write(field, false, format_args!("{value}"));
+        self.json(field, itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.write(field, false, format_args!("{value}"));
+        self.json(field, itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.write(field, false, format_args!("{value}"));
+        self.json(field, if value { "true" } else { "false" });
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no word for what is not finite.
-        self.write(field, !value.is_finite(), format_args!("{value}"));
+        match value.is_finite() {
+            true => self.json(field, &value.to_string()),
+            // JSON has no word for it.
+            false => self.text(field, format_args!("{value}")),
+        }
     }
 
     /// Also what is shown with `%`, and messages.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, true, format_args!("{value:?}"));
+        self.text(field, format_args!("{value:?}"));
     }
 }
 
-fn name(out: &mut impl Write, field: &Field) -> fmt::Result {
-    out.write_str(",\"")?;
-    out.write_str(field.name())?;
-    out.write_str("\":")
+/// Writes a JSON string of what `text` writes.
+fn quoted<W: Write>(
+    out: &mut W,
+    text: impl FnOnce(&mut Escaped<'_, W>) -> fmt::Result,
+) -> fmt::Result {
+    out.write_str("\"")?;
+    text(&mut Escaped(out))?;
+    out.write_str("\"")
 }
 
 /// Escapes what is written for the inside of a JSON string.
@@ -109,23 +117,18 @@ struct Escaped<'a, W>(&'a mut W);
 impl<W: Write> Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-        // PERF: without a way out in the middle this is done for many bytes at once.
-        if !text.bytes().fold(false, |found, byte| found | special(byte)) {
-            return self.0.write_str(text);
-        }
-        while let Some(at) = rest.bytes().position(special) {
-            let (before, after) = rest.split_at(at);
+        loop {
+            let (before, after) = rest.split_at(special::<false>(rest.as_bytes(), 0));
             self.0.write_str(before)?;
-            match after.as_bytes()[0] {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                byte => write!(self.0, "\\u{byte:04x}")?,
+            match after.as_bytes().first() {
+                None => return Ok(()),
+                Some(b'"') => self.0.write_str("\\\"")?,
+                Some(b'\\') => self.0.write_str("\\\\")?,
+                Some(b'\n') => self.0.write_str("\\n")?,
+                Some(byte) => write!(self.0, "\\u{byte:04x}")?,
             }
             rest = &after[1..];
         }
-        self.0.write_str(rest)
     }
 }
 

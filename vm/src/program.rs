@@ -221,18 +221,23 @@ impl std::fmt::Display for RuleInfo<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut and = "";
         if let Some((none_of, patterns)) = self.patterns() {
-            write!(f, "imagePath {}", membership(none_of))?;
+            f.write_str("imagePath ")?;
+            f.write_str(membership(none_of))?;
             for (nth, pattern) in patterns.enumerate() {
-                write!(f, "{} {pattern:?}", if nth == 0 { "" } else { "," })?;
+                f.write_str(if nth == 0 { " " } else { ", " })?;
+                std::fmt::Debug::fmt(pattern, f)?;
             }
             and = " and ";
         }
         if let Some((mask, none_of)) = self.statuses() {
-            write!(f, "{and}imageScanStatus {}", membership(none_of))?;
+            f.write_str(and)?;
+            f.write_str("imageScanStatus ")?;
+            f.write_str(membership(none_of))?;
             let words =
                 crate::facts::ScanStatus::ALL.into_iter().filter(|status| mask & status.bit() != 0);
             for (nth, status) in words.enumerate() {
-                write!(f, "{} {}", if nth == 0 { "" } else { "," }, status.word())?;
+                f.write_str(if nth == 0 { " " } else { ", " })?;
+                f.write_str(status.word())?;
             }
             and = " and ";
         }

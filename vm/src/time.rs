@@ -102,12 +102,36 @@ impl std::fmt::Display for Timestamp {
         let (year, month, day) = civil(self.secs.div_euclid(DAY_SECS));
         let rest = self.secs.rem_euclid(DAY_SECS);
         let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        if self.nanos > 0 {
-            let digits = format_args!("{:09}", self.nanos).to_string();
-            write!(f, ".{}", digits.trim_end_matches('0'))?;
-        }
+        // PERF: one text instead of six padded numbers; a log line and a denial have several.
+        let mut text = *b"0000-00-00T00:00:00.000000000";
+        let start = match year {
+            0..=9_999 => 0,
+            _ => {
+                write!(f, "{year:04}")?;
+                4
+            }
+        };
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], i64::from(month));
+        digits(&mut text[8..10], i64::from(day));
+        digits(&mut text[11..13], hour);
+        digits(&mut text[14..16], minute);
+        digits(&mut text[17..19], second);
+        digits(&mut text[20..29], i64::from(self.nanos));
+        let end = match self.nanos {
+            0 => 19,
+            _ => text.iter().rposition(|&digit| digit != b'0').map_or(19, |last| last + 1),
+        };
+        f.write_str(std::str::from_utf8(&text[start..end]).unwrap_or_default())?;
         f.write_str("Z")
+    }
+}
+
+/// Writes the last digits of a number that is not negative.
+fn digits(places: &mut [u8], mut number: i64) {
+    for place in places.iter_mut().rev() {
+        *place = b'0' + (number % 10).unsigned_abs() as u8;
+        number /= 10;
     }
 }
 

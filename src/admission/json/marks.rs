@@ -3,25 +3,17 @@
 //!
 //! The marks of a compact object also tell whether it is well formed, because each byte outside a
 //! string then stands beside the token before it: the grammar becomes a few operations on words
-//! of bits. What is not compact, or wrong, is left to `plain`, which says where and why.
-//! Start at [`mark`].
+//! of bits (`grammar`). What is not compact, or wrong, is left to `plain`, which says where and
+//! why. Start at [`mark`].
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch, u8x64};
 
-use super::plain;
-
-/// The deepest nesting of lists and objects in one review, skipped fields included.
-pub const DEPTH_MAX: usize = 1024;
-
-/// Lists and objects whose end is noted, in the order of the text; the rest is searched for its
-/// end, so that no body can fill the arena with notes.
-pub(super) const ENDS_MAX: usize = 1 << 16;
+use super::grammar::{End, Grammar};
 
 /// Bytes of one block: a bit of a word for each.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// Blocks that are taken together.
 const CHUNK: usize = 16;
@@ -45,15 +37,6 @@ struct Block {
     slashes: u64,
 }
 
-/// A list or object of the text, in the order in which they open.
-#[derive(Clone, Copy, Debug, Default)]
-struct End {
-    /// The offset behind its closing bracket.
-    at: u32,
-    /// Which is the first one behind it.
-    next: u32,
-}
-
 impl<'b> Marks<'b> {
     /// The offset behind the list or object that opens at `at` and is this one in the order of the
     /// text, and which is the first one behind it.
@@ -72,7 +55,7 @@ impl<'b> Marks<'b> {
         let mut depth = 0_usize;
         while let Some(byte) = bytes.get(at) {
             match byte {
-                b'"' => at = self.find(at + 1, |block| block.quotes),
+                b'"' => at = self.find(at + 1, |block, ahead| block.quotes & ahead),
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => depth = depth.saturating_sub(1),
                 _ => {}
@@ -89,7 +72,7 @@ impl<'b> Marks<'b> {
     /// is none.
     #[inline(always)]
     pub(super) fn key(&self, at: usize) -> usize {
-        self.find(at, |block| block.keys)
+        self.find(at, |block, ahead| block.keys & ahead)
     }
 
     /// The string whose opening quote stands at `at`, without its quotes, and whether it has
@@ -97,28 +80,23 @@ impl<'b> Marks<'b> {
     #[inline(always)]
     pub(super) fn string(&self, at: usize) -> (&'b str, bool) {
         let start = at + 1;
-        let mut ahead = u64::MAX << (start % BLOCK);
         let mut slashes = 0;
-        let mut end = self.text.len();
-        for (number, block) in self.blocks.iter().enumerate().skip(start / BLOCK) {
+        let end = self.find(start, |block, ahead| {
             let quotes = block.quotes & ahead;
             slashes |= block.slashes & ahead & before(quotes);
-            if quotes != 0 {
-                end = number * BLOCK + quotes.trailing_zeros() as usize;
-                break;
-            }
-            ahead = u64::MAX;
-        }
+            quotes
+        });
         (self.text.get(start..end).unwrap_or_default(), slashes != 0)
     }
 
-    /// The first bit at `at` or behind it of those that `bits` picks.
+    /// The first bit at `at` or behind it of those that `bits` picks from a block and the bits
+    /// that count there; the text's length if there is none.
     #[inline(always)]
-    fn find(&self, at: usize, bits: impl Fn(&Block) -> u64) -> usize {
+    fn find(&self, at: usize, mut bits: impl FnMut(&Block, u64) -> u64) -> usize {
         let mut number = at / BLOCK;
         let mut ahead = u64::MAX << (at % BLOCK);
         while let Some(block) = self.blocks.get(number) {
-            let found = bits(block) & ahead;
+            let found = bits(block, ahead);
             if found != 0 {
                 return number * BLOCK + found.trailing_zeros() as usize;
             }
@@ -144,8 +122,7 @@ fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>
     let blocks = arena.alloc_slice_fill_default::<Block>(bytes.len().div_ceil(BLOCK));
     let mut low = u8x64::splat(simd, u8::MAX);
     let mut strings = Strings::default();
-    let mut outer = [Open::default(); DEPTH_MAX];
-    let mut grammar = Grammar::new(bytes, &mut outer, arena);
+    let mut grammar = Grammar::new(bytes, arena);
     let mut tokens = [Tokens::default(); CHUNK];
     for (text, marks) in bytes.chunks(CHUNK * BLOCK).zip(blocks.chunks_mut(CHUNK)) {
         let (whole, rest) = text.as_chunks::<BLOCK>();
@@ -170,7 +147,7 @@ fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>
     }
     let printable = low.simd_lt(u8x64::splat(simd, b' ')).to_bitmask() == 0;
     let regular = printable && strings.in_string == 0 && grammar.is_whole();
-    (Marks { text, blocks, ends: grammar.ends.into_bump_slice() }, regular)
+    (Marks { text, blocks, ends: grammar.into_ends() }, regular)
 }
 
 /// Where bytes of a block have these values.
@@ -204,23 +181,23 @@ impl Bytes {
 
 /// The tokens of a block: what stands outside strings, and where strings are.
 #[derive(Clone, Copy, Default)]
-struct Tokens {
+pub(super) struct Tokens {
     /// From each opening quote up to the byte before the closing one.
-    within: u64,
-    opening: u64,
-    closing: u64,
-    open: u64,
-    close: u64,
-    colon: u64,
-    comma: u64,
+    pub(super) within: u64,
+    pub(super) opening: u64,
+    pub(super) closing: u64,
+    pub(super) open: u64,
+    pub(super) close: u64,
+    pub(super) colon: u64,
+    pub(super) comma: u64,
     /// All else.
-    scalar: u64,
+    pub(super) scalar: u64,
     /// Of the brackets, those of objects.
-    curly: u64,
+    pub(super) curly: u64,
     /// Escaped bytes other than quotes and backslashes.
-    escaped: u64,
+    pub(super) escaped: u64,
     /// The bytes that are there.
-    valid: u64,
+    pub(super) valid: u64,
 }
 
 /// Tells strings from what is outside of them, from block to block.
@@ -260,189 +237,6 @@ impl Strings {
     }
 }
 
-/// Takes the tokens of block after block.
-struct Grammar<'b, 'o> {
-    bytes: &'b [u8],
-    /// Where the next block starts.
-    at: usize,
-    ends: Vec<'b, End>,
-    inner: Open,
-    /// Those around it.
-    outer: &'o mut [Open; DEPTH_MAX],
-    depth: usize,
-    /// Whether the first byte of the next block is in a field's name.
-    in_key: u64,
-    before: Before,
-    /// Not 0: something is not as it is in a compact object.
-    faults: u64,
-}
-
-/// A bracket that is open: its place among the ends, which is behind all of them if it is not
-/// noted, and in the lowest bit whether it is an object's.
-#[derive(Clone, Copy, Default)]
-struct Open(u32);
-
-impl Open {
-    #[inline(always)]
-    fn new(number: usize, object: bool) -> Self {
-        Self((number as u32) << 1 | u32::from(object))
-    }
-
-    #[inline(always)]
-    fn number(self) -> usize {
-        (self.0 >> 1) as usize
-    }
-
-    #[inline(always)]
-    fn is_object(self) -> bool {
-        self.0 & 1 != 0
-    }
-}
-
-/// The tokens of the block before. Each byte outside strings follows one of these, which tells
-/// what it may be.
-#[derive(Default)]
-struct Before {
-    /// A value follows.
-    value: u64,
-    /// A field's name follows.
-    key: u64,
-    /// The list or object may end at once.
-    open: u64,
-    /// A colon follows.
-    named: u64,
-    /// A comma or a closing bracket follows.
-    done: u64,
-    /// A number or word may go on.
-    scalar: u64,
-}
-
-impl<'b, 'o> Grammar<'b, 'o> {
-    fn new(bytes: &'b [u8], outer: &'o mut [Open; DEPTH_MAX], arena: &'b Bump) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            ends: Vec::with_capacity_in((bytes.len() / 24).min(ENDS_MAX), arena),
-            inner: Open::new(ENDS_MAX, false),
-            outer,
-            depth: 0,
-            in_key: 0,
-            before: Before { value: u64::MAX, ..Before::default() },
-            faults: 0,
-        }
-    }
-
-    /// Takes the next block. Returns the opening quotes of its fields' names.
-    #[inline(always)]
-    fn next(&mut self, tokens: &Tokens) -> u64 {
-        let &Tokens { within, opening, closing, open, close, colon, comma, scalar, .. } = tokens;
-        let objects = self.brackets(open, close, tokens.curly);
-        let separated = comma | open;
-        let value = colon | separated & !objects;
-        let key = separated & objects;
-        let key_here = behind(key, self.before.key);
-        let keys = opening & key_here;
-        let named = self.names(keys, within) & closing;
-        let done = closing & !named | close | scalar;
-
-        let more_scalar = scalar & behind(scalar, self.before.scalar);
-        let empty = close & behind(open, self.before.open);
-        let wrong = behind(value, self.before.value) & !(opening | open | scalar | empty)
-            | key_here & !(opening | empty)
-            | behind(named, self.before.named) & !colon
-            | behind(done, self.before.done) & !(comma | close | more_scalar);
-        self.faults |= wrong & tokens.valid;
-        self.before = Before { value, key, open, named, done, scalar };
-
-        self.escapes(tokens.escaped);
-        self.scalars(scalar & !more_scalar);
-        self.at += BLOCK;
-        keys
-    }
-
-    /// Has ones where names of fields close, and otherwise only inside strings.
-    #[inline(always)]
-    fn names(&mut self, keys: u64, within: u64) -> u64 {
-        // A bit added where a string opens runs to where it closes.
-        let (sum, over) = within.overflowing_add(keys);
-        let (sum, over_too) = sum.overflowing_add(self.in_key);
-        self.in_key = u64::from(over | over_too);
-        sum
-    }
-
-    /// Takes the brackets of a block in turn. Returns where what is open innermost is an object;
-    /// a bracket that opens counts to what it opens, one that closes does not.
-    #[inline(always)]
-    fn brackets(&mut self, open: u64, close: u64, curly: u64) -> u64 {
-        let mut brackets = open | close;
-        let mut objects = all_if(self.inner.is_object());
-        while brackets != 0 {
-            let bit = brackets.trailing_zeros();
-            brackets &= brackets - 1;
-            let object = curly >> bit & 1 != 0;
-            match open >> bit & 1 {
-                0 => self.close(self.at + bit as usize, object),
-                _ => self.open(object),
-            }
-            let here = u64::MAX << bit;
-            objects = objects & !here | all_if(self.inner.is_object()) & here;
-        }
-        objects
-    }
-
-    #[inline(always)]
-    fn open(&mut self, object: bool) {
-        let number = self.ends.len();
-        if number < ENDS_MAX {
-            self.ends.push(End::default());
-        }
-        match self.outer.get_mut(self.depth) {
-            Some(outer) => *outer = std::mem::replace(&mut self.inner, Open::new(number, object)),
-            None => self.faults = 1,
-        }
-        self.depth += 1;
-    }
-
-    #[inline(always)]
-    fn close(&mut self, at: usize, object: bool) {
-        let next = self.ends.len() as u32;
-        if let Some(end) = self.ends.get_mut(self.inner.number()) {
-            *end = End { at: (at + 1) as u32, next };
-        }
-        // Behind the end there is nothing.
-        let early = self.depth <= 1 && at + 1 != self.bytes.len();
-        self.faults |= u64::from(early || self.inner.is_object() != object);
-        self.depth = self.depth.saturating_sub(1);
-        self.inner = self.outer.get(self.depth).copied().unwrap_or_default();
-    }
-
-    /// Looks at escaped bytes other than quotes and backslashes.
-    #[inline(always)]
-    fn escapes(&mut self, mut escaped: u64) {
-        while escaped != 0 {
-            let at = self.at + escaped.trailing_zeros() as usize;
-            escaped &= escaped - 1;
-            self.faults |= u64::from(plain::escape(self.bytes, at).is_err());
-        }
-    }
-
-    /// Looks at the numbers and words that start in a block.
-    #[inline(always)]
-    fn scalars(&mut self, mut scalars: u64) {
-        while scalars != 0 {
-            let at = self.at + scalars.trailing_zeros() as usize;
-            scalars &= scalars - 1;
-            let end = plain::scalar(self.bytes, at);
-            let next = end.ok().and_then(|end| self.bytes.get(end));
-            self.faults |= u64::from(!matches!(next, Some(b',' | b'}' | b']')));
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.faults == 0 && self.bytes.first() == Some(&b'{') && self.depth == 0
-    }
-}
-
 /// The bits below the lowest of `bits`; all if there is none.
 #[inline(always)]
 fn before(bits: u64) -> u64 {
@@ -451,14 +245,8 @@ fn before(bits: u64) -> u64 {
 
 /// All bits or none.
 #[inline(always)]
-fn all_if(yes: bool) -> u64 {
+pub(super) fn all_if(yes: bool) -> u64 {
     0_u64.wrapping_sub(u64::from(yes))
-}
-
-/// The places behind some bytes of a block, `before` being those of the block before it.
-#[inline(always)]
-fn behind(bits: u64, before: u64) -> u64 {
-    bits << 1 | before >> 63
 }
 
 /// Each bit is the exclusive or of itself and all below it.

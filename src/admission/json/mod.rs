@@ -8,6 +8,7 @@
 //! [`Cursor`].
 
 mod cursor;
+mod grammar;
 mod marks;
 mod plain;
 mod unescape;
@@ -15,7 +16,7 @@ mod unescape;
 use bumpalo::Bump;
 
 pub use self::cursor::Cursor;
-pub use self::marks::DEPTH_MAX;
+pub use self::grammar::DEPTH_MAX;
 use self::marks::{Marks, mark};
 use self::unescape::unescape;
 

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::marks::ENDS_MAX;
+use super::grammar::ENDS_MAX;
 use super::*;
-use crate::admission::bytes::special;
+use crate::byte_search::special;
 
 /// serde_json judges; only its own recursion limit is set aside.
 #[track_caller]
