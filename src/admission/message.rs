@@ -39,6 +39,8 @@ pub struct Texts {
     /// The value of the audit annotation `images`.
     pub images: String,
     line: String,
+    /// The criteria of the rule that rejected the last image.
+    criteria: String,
 }
 
 impl Texts {
@@ -96,12 +98,19 @@ impl Texts {
             images.filter(|image| matches!(image.verdict, Verdict::Reject(_)))
         };
         let mut left = rejected().count();
+        let mut told = None;
         for image in rejected() {
+            // PERF: most images of a request are rejected by the same rule.
+            if told != Some(image.verdict) {
+                told = Some(image.verdict);
+                self.criteria.clear();
+                criteria(&mut self.criteria, snapshot, image);
+            }
             self.line.clear();
             self.line.push('\n');
             let room = MESSAGE_BYTES_MAX.saturating_sub(self.message.len() + MORE_BYTES + 1);
             let line = &mut Bounded::new(&mut self.line, room);
-            let _ = image_line(line, snapshot, image, first, now);
+            let _ = image_line(line, snapshot, image, first, &self.criteria, now);
             // The first image is always told, if need be cut; the others whole or not at all.
             if self.line.ends_with('…') && !std::ptr::eq(image, first.unwrap_or(image)) {
                 break;
@@ -206,6 +215,7 @@ fn image_line(
     snapshot: &Snapshot,
     image: &ImageDecision<'_>,
     first: Option<&ImageDecision<'_>>,
+    criteria: &str,
     now: Timestamp,
 ) -> fmt::Result {
     line.write_str(image.container.list.word())?;
@@ -218,22 +228,26 @@ fn image_line(
     }
     line.write_str(", ")?;
     scan(line, image, now)?;
-    let Some(rule) = image.rule(snapshot) else { return Ok(()) };
     if first.is_some_and(|first| first.verdict != image.verdict) {
         line.write_str("; ")?;
         reason_of(line, snapshot, image)?;
     }
-    let catch_all = rule.patterns().is_none() && rule.statuses().is_none() && rule.age().is_none();
-    if rule.broken.is_none() && catch_all {
-        line.write_str("; no rule before this one allows it")?;
-    } else if rule.broken.is_none() {
-        line.write_str("; rule: ")?;
-        line.shown(CRITERION_SHOWN, rule);
-    }
+    line.write_str(criteria)?;
     if let (Some(known), ScanStatus::Warn | ScanStatus::Fail) = (image.known, image.scan.status) {
         worst(line, known, now)?;
     }
     Ok(())
+}
+
+/// What the rule asks for that rejected an image, as a part of its line.
+fn criteria(out: &mut String, snapshot: &Snapshot, image: &ImageDecision<'_>) {
+    let Some(rule) = image.rule(snapshot).filter(|rule| rule.broken.is_none()) else { return };
+    if rule.patterns().is_none() && rule.statuses().is_none() && rule.age().is_none() {
+        out.push_str("; no rule before this one allows it");
+    } else {
+        out.push_str("; rule: ");
+        Bounded::new(out, CRITERION_SHOWN).shown(CRITERION_SHOWN, rule);
+    }
 }
 
 /// Status, last scan and its age; for an image that is not scanned, why and what to do.
