@@ -50,19 +50,32 @@ const HANDLERS: [&str; 3] = ["nothing", "allowed", "rejected"];
 /// Requests of one batch, over all connections.
 const BATCH: usize = 1_000;
 
+const HELP: &str = "\
+Measures the webhook over TLS: cargo bench --bench serve -- [ROUNDS] [OPTIONS]
+  ROUNDS                   batches of each handler, 40 unless said otherwise
+  --cores SERVER,CLIENT    the cores of the two processes, 0,1 unless said otherwise
+  --only HANDLER           nothing, allowed or rejected alone, for a profiler";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` and `cargo bench -- --list` ask for nothing.
-    if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
-        return;
+    let is_asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let value = |flag: &str| {
+        let at = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(at + 1).map(String::as_str)
+    };
+    if let Some(folder) = value("--server") {
+        return serve(Path::new(folder));
     }
-    if let Some(at) = arguments.iter().position(|argument| argument == "--server") {
-        return serve(Path::new(&arguments[at + 1]));
-    }
+    let cores = value("--cores").unwrap_or("0,1").split_once(',');
+    let only = value("--only");
+    let unknown = only.is_some_and(|name| !HANDLERS.contains(&name));
+    // `cargo bench` says `--bench`, `cargo test --benches` does not.
+    let elsewhere =
+        !is_asked("--bench") || ["--help", "--list", "--test"].into_iter().any(is_asked);
+    let (Some((server_core, client_core)), false) = (cores, elsewhere || unknown) else {
+        return println!("{HELP}");
+    };
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(40);
-    let cores = arguments.iter().position(|argument| argument == "--cores");
-    let cores = cores.map_or("0,1", |at| arguments[at + 1].as_str());
-    let (server_core, client_core) = cores.split_once(',').expect("two cores, such as 0,1");
     let folder = std::env::temp_dir().join(format!("caapc-bench-{}", std::process::id()));
     let pinned = pin(std::process::id(), client_core);
     let mut server = Server::start(&folder);
@@ -70,8 +83,6 @@ fn main() {
     println!("HTTP/1.1 keep-alive, TLS 1.3, a review of {} B, W10", review::BYTES);
     println!("{rounds} rounds of {BATCH} requests to each; server on one core: {pinned}");
     // For a profiler: it sees one handler only.
-    let only = arguments.iter().position(|argument| argument == "--only");
-    let only = only.map(|at| arguments[at + 1].as_str());
     if let Some(only) = only {
         for connections in [1, 8] {
             repeat(&server, only, rounds, connections);

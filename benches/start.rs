@@ -18,11 +18,16 @@ use std::time::{Duration, Instant};
 /// Starts of which the least counts.
 const STARTS: usize = 3;
 
+const HELP: &str = "\
+Measures the start of caapc serve --local: cargo bench --bench start -- [SCANS] [POLICIES]
+  100000 scans and 1000 policies unless said otherwise";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` and `cargo bench -- --list` ask for nothing.
-    if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
-        return;
+    let is_asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    // `cargo bench` says `--bench`, `cargo test --benches` does not.
+    if !is_asked("--bench") || ["--help", "--list", "--test"].into_iter().any(is_asked) {
+        return println!("{HELP}");
     }
     let mut numbers = arguments.iter().filter_map(|argument| argument.parse::<usize>().ok());
     let scans = numbers.next().unwrap_or(100_000);

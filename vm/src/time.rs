@@ -122,7 +122,8 @@ impl std::fmt::Display for Timestamp {
             0 => 19,
             _ => text.iter().rposition(|&digit| digit != b'0').map_or(19, |last| last + 1),
         };
-        f.write_str(std::str::from_utf8(&text[start..end]).unwrap_or_default())?;
+        let text = text.get(start..end).and_then(|text| std::str::from_utf8(text).ok());
+        f.write_str(text.unwrap_or_default())?;
         f.write_str("Z")
     }
 }
