@@ -232,7 +232,7 @@ fn image_line(
         line.write_str("; ")?;
         reason_of(line, snapshot, image)?;
     }
-    line.write_str(criteria)?;
+    line.safe(criteria);
     if let (Some(known), ScanStatus::Warn | ScanStatus::Fail) = (image.known, image.scan.status) {
         worst(line, known, now)?;
     }

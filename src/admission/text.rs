@@ -37,6 +37,15 @@ impl<'o> Bounded<'o> {
         Self { out, end, cut: false }
     }
 
+    /// Writes what a [`Bounded`] made, which need not be looked at again.
+    pub fn safe(&mut self, text: &str) {
+        if self.cut || self.out.len() + text.len() > self.end {
+            let _ = self.write_str(text);
+        } else {
+            self.out.push_str(text);
+        }
+    }
+
     /// Writes a part that has a limit of its own.
     pub fn part(&mut self, bytes_max: usize, part: &str) {
         let _ = self.inner(bytes_max).write_str(part);
@@ -159,6 +168,16 @@ mod tests {
         let _ = text.write_str(" and so on and on");
         assert_eq!(out, "a… and …");
         assert!(out.len() <= 12);
+    }
+
+    #[test]
+    fn what_is_safe_already_is_cut_like_anything_else() {
+        for room in 3..9 {
+            let (mut once, mut again) = (String::new(), String::new());
+            let _ = Bounded::new(&mut once, room).write_str("abé…d");
+            Bounded::new(&mut again, room).safe("abé…d");
+            assert_eq!(once, again);
+        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(super) struct Grammar<'b> {
     /// Whether the first byte of the next block is in a field's name.
     in_key: u64,
     before: Before,
+    /// Bytes of the last block that may not stand where they do.
+    wrong: u64,
     /// Not 0: something is not as it is in a compact object.
     faults: u64,
 }
@@ -54,6 +56,9 @@ pub(super) struct Grammar<'b> {
 struct Open(u32);
 
 impl Open {
+    /// Outside of everything.
+    const NONE: Self = Self(u32::MAX - 1);
+
     #[inline(always)]
     fn new(number: usize, object: bool) -> Self {
         Self((number as u32) << 1 | u32::from(object))
@@ -95,19 +100,21 @@ impl<'b> Grammar<'b> {
             bytes,
             at: 0,
             ends: Vec::with_capacity_in((bytes.len() / 24).min(ENDS_MAX), arena),
-            inner: Open::new(ENDS_MAX, false),
+            inner: Open::NONE,
             outer: Vec::with_capacity_in(OPEN_USUAL, arena),
             in_key: 0,
             before: Before { value: u64::MAX, ..Before::default() },
+            wrong: 0,
             faults: 0,
         }
     }
 
     /// Takes the next block. Returns the opening quotes of its fields' names.
     #[inline(always)]
-    pub(super) fn next(&mut self, tokens: &Tokens) -> u64 {
-        let &Tokens { within, opening, closing, open, close, colon, comma, scalar, .. } = tokens;
-        let objects = self.brackets(open, close, tokens.curly);
+    pub(super) fn next(&mut self, tokens: &Tokens, quotes: u64) -> u64 {
+        let &Tokens { within, open, close, curly, colon, comma, scalar } = tokens;
+        let (opening, closing) = (quotes & within, quotes & !within);
+        let objects = self.brackets(open, close, curly);
         let separated = comma | open;
         let value = colon | separated & !objects;
         let key = separated & objects;
@@ -122,10 +129,11 @@ impl<'b> Grammar<'b> {
             | key_here & !(opening | empty)
             | behind(named, self.before.named) & !colon
             | behind(done, self.before.done) & !(comma | close | more_scalar);
-        self.faults |= wrong & tokens.valid;
+        // Of the last block only so many bytes count as there are.
+        self.faults |= self.wrong;
+        self.wrong = wrong;
         self.before = Before { value, key, open, named, done, scalar };
 
-        self.escapes(tokens.escaped);
         self.scalars(scalar & !more_scalar);
         self.at += BLOCK;
         keys
@@ -163,14 +171,14 @@ impl<'b> Grammar<'b> {
 
     #[inline(always)]
     fn open(&mut self, object: bool) {
-        let number = self.ends.len();
-        if number < ENDS_MAX {
-            self.ends.push(End::default());
-        }
         if self.outer.len() < DEPTH_MAX {
             self.outer.push(self.inner);
         } else {
             self.faults = 1;
+        }
+        let number = self.ends.len();
+        if number < ENDS_MAX {
+            self.ends.push(End::default());
         }
         self.inner = Open::new(number, object);
     }
@@ -184,17 +192,7 @@ impl<'b> Grammar<'b> {
         // Behind the end there is nothing.
         let early = self.outer.len() <= 1 && at + 1 != self.bytes.len();
         self.faults |= u64::from(early || self.inner.is_object() != object);
-        self.inner = self.outer.pop().unwrap_or_default();
-    }
-
-    /// Looks at escaped bytes other than quotes and backslashes.
-    #[inline(always)]
-    fn escapes(&mut self, mut escaped: u64) {
-        while escaped != 0 {
-            let at = self.at + escaped.trailing_zeros() as usize;
-            escaped &= escaped - 1;
-            self.faults |= u64::from(plain::escape(self.bytes, at).is_err());
-        }
+        self.inner = self.outer.pop().unwrap_or(Open::NONE);
     }
 
     /// Looks at the numbers and words that start in a block.
@@ -211,7 +209,12 @@ impl<'b> Grammar<'b> {
 
     /// Whether all blocks together were one compact object.
     pub(super) fn is_whole(&self) -> bool {
-        self.faults == 0 && self.bytes.first() == Some(&b'{') && self.outer.is_empty()
+        let behind_last = match self.bytes.len() % BLOCK {
+            0 => 0,
+            last => u64::MAX << last,
+        };
+        let faults = self.faults | self.wrong & !behind_last;
+        faults == 0 && self.bytes.first() == Some(&b'{') && self.outer.is_empty()
     }
 
     /// Where lists and objects ended.

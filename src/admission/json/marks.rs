@@ -7,10 +7,12 @@
 //! why. Start at [`mark`].
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch, u8x64};
 
 use super::grammar::{End, Grammar};
+use super::plain;
 
 /// Bytes of one block: a bit of a word for each.
 pub(super) const BLOCK: usize = 64;
@@ -119,18 +121,19 @@ pub(super) fn mark<'b>(text: &'b str, arena: &'b Bump) -> (Marks<'b>, bool) {
 #[inline(always)]
 fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>, bool) {
     let bytes = text.as_bytes();
-    let blocks = arena.alloc_slice_fill_default::<Block>(bytes.len().div_ceil(BLOCK));
+    let mut blocks = Vec::with_capacity_in(bytes.len().div_ceil(BLOCK), arena);
     let mut low = u8x64::splat(simd, u8::MAX);
-    let mut strings = Strings::default();
+    let mut strings = Strings::new(bytes);
     let mut grammar = Grammar::new(bytes, arena);
     let mut tokens = [Tokens::default(); CHUNK];
-    for (text, marks) in bytes.chunks(CHUNK * BLOCK).zip(blocks.chunks_mut(CHUNK)) {
+    let mut marks = [Block::default(); CHUNK];
+    for text in bytes.chunks(CHUNK * BLOCK) {
         let (whole, rest) = text.as_chunks::<BLOCK>();
-        let mut places = tokens.iter_mut().zip(marks.iter_mut());
+        let mut places = tokens.iter_mut().zip(&mut marks);
         for (block, (tokens, marks)) in whole.iter().zip(&mut places) {
             let block = u8x64::simd_from(simd, *block);
             low = low.min(block);
-            (*tokens, *marks) = strings.next(Bytes::of(simd, block), u64::MAX);
+            (*tokens, *marks) = strings.next(Bytes::of(simd, block));
         }
         if let (false, Some((tokens, marks))) = (rest.is_empty(), places.next()) {
             let mut last = [b' '; BLOCK];
@@ -139,15 +142,19 @@ fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>
             }
             let block = u8x64::simd_from(simd, last);
             low = low.min(block);
-            (*tokens, *marks) = strings.next(Bytes::of(simd, block), (1 << rest.len()) - 1);
+            (*tokens, *marks) = strings.next(Bytes::of(simd, block));
+            // What fills the block up is no token.
+            tokens.scalar &= (1 << rest.len()) - 1;
         }
-        for (tokens, marks) in tokens.iter().zip(marks) {
-            marks.keys = grammar.next(tokens);
+        let count = text.len().div_ceil(BLOCK);
+        for (tokens, marks) in tokens.iter().zip(&mut marks).take(count) {
+            marks.keys = grammar.next(tokens, marks.quotes);
         }
+        blocks.extend_from_slice_copy(marks.get(..count).unwrap_or_default());
     }
     let printable = low.simd_lt(u8x64::splat(simd, b' ')).to_bitmask() == 0;
-    let regular = printable && strings.in_string == 0 && grammar.is_whole();
-    (Marks { text, blocks, ends: grammar.into_ends() }, regular)
+    let regular = printable && strings.are_whole() && grammar.is_whole();
+    (Marks { text, blocks: blocks.into_bump_slice(), ends: grammar.into_ends() }, regular)
 }
 
 /// Where bytes of a block have these values.
@@ -184,56 +191,70 @@ impl Bytes {
 pub(super) struct Tokens {
     /// From each opening quote up to the byte before the closing one.
     pub(super) within: u64,
-    pub(super) opening: u64,
-    pub(super) closing: u64,
     pub(super) open: u64,
     pub(super) close: u64,
+    /// Of the brackets, those of objects.
+    pub(super) curly: u64,
     pub(super) colon: u64,
     pub(super) comma: u64,
     /// All else.
     pub(super) scalar: u64,
-    /// Of the brackets, those of objects.
-    pub(super) curly: u64,
-    /// Escaped bytes other than quotes and backslashes.
-    pub(super) escaped: u64,
-    /// The bytes that are there.
-    pub(super) valid: u64,
 }
 
 /// Tells strings from what is outside of them, from block to block.
-#[derive(Default)]
-struct Strings {
-    /// Whether the first byte of the next block is escaped.
+struct Strings<'b> {
+    bytes: &'b [u8],
+    /// Where the next block starts.
+    at: usize,
+    /// Whether its first byte is escaped.
     escaped: u64,
     /// All bits if it is in a string.
     in_string: u64,
+    faulty: bool,
 }
 
-impl Strings {
-    /// Takes the next block, of which the bytes of `valid` are there.
+impl<'b> Strings<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, at: 0, escaped: 0, in_string: 0, faulty: false }
+    }
+
+    /// Takes the next block.
     #[inline(always)]
-    fn next(&mut self, bytes: Bytes, valid: u64) -> (Tokens, Block) {
+    fn next(&mut self, bytes: Bytes) -> (Tokens, Block) {
         let escaped = escaped(bytes.slash, &mut self.escaped);
         let quotes = bytes.quote & !escaped;
         let within = prefix_xor(quotes) ^ self.in_string;
         self.in_string = all_if(within >> 63 != 0);
-        let (opening, closing) = (quotes & within, quotes & !within);
-        let outside = !(within | closing) & valid;
+        let outside = !(within | quotes);
         let structural = bytes.open | bytes.close | bytes.colon | bytes.comma;
         let tokens = Tokens {
             within,
-            opening,
-            closing,
             open: bytes.open & outside,
             close: bytes.close & outside,
+            curly: bytes.curly,
             colon: bytes.colon & outside,
             comma: bytes.comma & outside,
             scalar: outside & !structural,
-            curly: bytes.curly,
-            escaped: escaped & valid & !(bytes.quote | bytes.slash),
-            valid,
         };
+        let unusual = escaped & !(bytes.quote | bytes.slash);
+        if unusual != 0 {
+            self.escapes(unusual);
+        }
+        self.at += BLOCK;
         (tokens, Block { quotes, keys: 0, slashes: bytes.slash })
+    }
+
+    /// Looks at escaped bytes other than quotes and backslashes.
+    fn escapes(&mut self, mut escaped: u64) {
+        while escaped != 0 {
+            let at = self.at + escaped.trailing_zeros() as usize;
+            escaped &= escaped - 1;
+            self.faulty |= plain::escape(self.bytes, at).is_err();
+        }
+    }
+
+    fn are_whole(&self) -> bool {
+        self.in_string == 0 && !self.faulty
     }
 }
 
