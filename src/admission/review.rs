@@ -136,8 +136,8 @@ pub fn read<'a>(body: &'a [u8], arena: &'a Bump) -> Result<Request<'a>, BadRevie
     if body.len() > BODY_BYTES_MAX {
         return Err(BadReview::TooLarge);
     }
-    let text =
-        std::str::from_utf8(body).map_err(|error| BadReview::NotUtf8(error.valid_up_to()))?;
+    let text = simdutf8::compat::from_utf8(body)
+        .map_err(|error| BadReview::NotUtf8(error.valid_up_to()))?;
     let json = json::check(text, arena).map_err(|error| syntax(text, error))?;
 
     let root = Place::at("", &[]);
