@@ -274,7 +274,10 @@ fn objects<T: DeserializeOwned>(
         let all = if is_list { object.items } else { vec![object] };
         for Object { kind: of, metadata, spec, .. } in all {
             if of != kind {
-                return Err(format!("an object of kind `{of}`; expected `{kind}`"));
+                return Err(match of.as_str() {
+                    "" => format!("an object without a `kind`; write `kind: {kind}`"),
+                    _ => format!("an object of kind `{of}`; expected `{kind}`"),
+                });
             }
             let name = metadata.name;
             let spec = serde_json::from_str(spec.as_ref().map_or("{}", |spec| spec.get()))
