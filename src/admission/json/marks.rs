@@ -17,9 +17,6 @@ use super::plain;
 /// Bytes of one block: a bit of a word for each.
 pub(super) const BLOCK: usize = 64;
 
-/// Blocks that are taken together.
-const CHUNK: usize = 16;
-
 /// Text with its marks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks<'b> {
@@ -115,46 +112,65 @@ pub(super) fn mark<'b>(text: &'b str, arena: &'b Bump) -> (Marks<'b>, bool) {
     dispatch!(Level::new(), simd => mark_with(simd, text, arena))
 }
 
-// PERF: all of it is inlined here, so that it is made for each set of vector instructions. What
-// branches runs behind what does not, some blocks at a time, so that a branch foretold wrong is
-// found out at once.
+// PERF: all of it is inlined here, so that it is made for each set of vector instructions.
 #[inline(always)]
 fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>, bool) {
-    let bytes = text.as_bytes();
-    let mut blocks = Vec::with_capacity_in(bytes.len().div_ceil(BLOCK), arena);
-    let mut low = u8x64::splat(simd, u8::MAX);
-    let mut strings = Strings::new(bytes);
-    let mut grammar = Grammar::new(bytes, arena);
-    let mut tokens = [Tokens::default(); CHUNK];
-    let mut marks = [Block::default(); CHUNK];
-    for text in bytes.chunks(CHUNK * BLOCK) {
-        let (whole, rest) = text.as_chunks::<BLOCK>();
-        let mut places = tokens.iter_mut().zip(&mut marks);
-        for (block, (tokens, marks)) in whole.iter().zip(&mut places) {
-            let block = u8x64::simd_from(simd, *block);
-            low = low.min(block);
-            (*tokens, *marks) = strings.next(Bytes::of(simd, block));
-        }
-        if let (false, Some((tokens, marks))) = (rest.is_empty(), places.next()) {
-            let mut last = [b' '; BLOCK];
-            for (to, from) in last.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            let block = u8x64::simd_from(simd, last);
-            low = low.min(block);
-            (*tokens, *marks) = strings.next(Bytes::of(simd, block));
-            // What fills the block up is no token.
-            tokens.scalar &= (1 << rest.len()) - 1;
-        }
-        let count = text.len().div_ceil(BLOCK);
-        for (tokens, marks) in tokens.iter().zip(&mut marks).take(count) {
-            marks.keys = grammar.next(tokens, marks.quotes);
-        }
-        blocks.extend_from_slice_copy(marks.get(..count).unwrap_or_default());
+    let mut marker = Marker::new(simd, text.as_bytes(), arena);
+    let (whole, rest) = text.as_bytes().as_chunks::<BLOCK>();
+    for (number, block) in whole.iter().enumerate() {
+        marker.next(number * BLOCK, block, u64::MAX);
     }
-    let printable = low.simd_lt(u8x64::splat(simd, b' ')).to_bitmask() == 0;
-    let regular = printable && strings.are_whole() && grammar.is_whole();
+    if !rest.is_empty() {
+        let mut last = [b' '; BLOCK];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        marker.next(whole.len() * BLOCK, &last, (1 << rest.len()) - 1);
+    }
+    let regular = marker.is_regular();
+    let Marker { blocks, grammar, .. } = marker;
     (Marks { text, blocks: blocks.into_bump_slice(), ends: grammar.into_ends() }, regular)
+}
+
+/// Takes block after block.
+struct Marker<'b, S: Simd> {
+    simd: S,
+    blocks: Vec<'b, Block>,
+    /// The least byte at each place of all blocks.
+    low: u8x64<S>,
+    strings: Strings<'b>,
+    grammar: Grammar<'b>,
+}
+
+impl<'b, S: Simd> Marker<'b, S> {
+    #[inline(always)]
+    fn new(simd: S, bytes: &'b [u8], arena: &'b Bump) -> Self {
+        Self {
+            simd,
+            blocks: Vec::with_capacity_in(bytes.len().div_ceil(BLOCK), arena),
+            low: u8x64::splat(simd, u8::MAX),
+            strings: Strings::new(bytes),
+            grammar: Grammar::new(bytes, arena),
+        }
+    }
+
+    /// Takes the block that starts at `at`; `text` has the bits of what is text in it.
+    #[inline(always)]
+    fn next(&mut self, at: usize, block: &[u8; BLOCK], text: u64) {
+        let block = u8x64::simd_from(self.simd, *block);
+        self.low = self.low.min(block);
+        let (mut tokens, mut marks) = self.strings.next(at, Bytes::of(self.simd, block));
+        tokens.scalar &= text;
+        marks.keys = self.grammar.next(at, &tokens, marks.quotes);
+        self.blocks.push(marks);
+    }
+
+    /// Whether all blocks together were a compact object that is well formed.
+    #[inline(always)]
+    fn is_regular(&self) -> bool {
+        let control = self.low.simd_lt(u8x64::splat(self.simd, b' ')).to_bitmask();
+        control == 0 && self.strings.are_whole() && self.grammar.is_whole()
+    }
 }
 
 /// Where bytes of a block have these values.
@@ -204,8 +220,6 @@ pub(super) struct Tokens {
 /// Tells strings from what is outside of them, from block to block.
 struct Strings<'b> {
     bytes: &'b [u8],
-    /// Where the next block starts.
-    at: usize,
     /// Whether its first byte is escaped.
     escaped: u64,
     /// All bits if it is in a string.
@@ -215,12 +229,12 @@ struct Strings<'b> {
 
 impl<'b> Strings<'b> {
     fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes, at: 0, escaped: 0, in_string: 0, faulty: false }
+        Self { bytes, escaped: 0, in_string: 0, faulty: false }
     }
 
     /// Takes the next block.
     #[inline(always)]
-    fn next(&mut self, bytes: Bytes) -> (Tokens, Block) {
+    fn next(&mut self, at: usize, bytes: Bytes) -> (Tokens, Block) {
         let escaped = escaped(bytes.slash, &mut self.escaped);
         let quotes = bytes.quote & !escaped;
         let within = prefix_xor(quotes) ^ self.in_string;
@@ -238,16 +252,15 @@ impl<'b> Strings<'b> {
         };
         let unusual = escaped & !(bytes.quote | bytes.slash);
         if unusual != 0 {
-            self.escapes(unusual);
+            self.escapes(at, unusual);
         }
-        self.at += BLOCK;
         (tokens, Block { quotes, keys: 0, slashes: bytes.slash })
     }
 
     /// Looks at escaped bytes other than quotes and backslashes.
-    fn escapes(&mut self, mut escaped: u64) {
+    fn escapes(&mut self, start: usize, mut escaped: u64) {
         while escaped != 0 {
-            let at = self.at + escaped.trailing_zeros() as usize;
+            let at = start | escaped.trailing_zeros() as usize;
             escaped &= escaped - 1;
             self.faulty |= plain::escape(self.bytes, at).is_err();
         }
@@ -283,14 +296,14 @@ fn prefix_xor(mut bits: u64) -> u64 {
 /// and then the same of the next block.
 #[inline(always)]
 fn escaped(slashes: u64, carried: &mut u64) -> u64 {
-    const EVEN: u64 = u64::MAX / 3;
-    // Of backslashes in a row the first escapes, and then each second one. Adding a row's first
-    // bit clears the row, which tells its bits from those of other rows.
-    let slashes = slashes & !*carried;
-    let firsts = slashes & !(slashes << 1);
-    let rows = |firsts: u64| slashes & !slashes.wrapping_add(firsts);
-    let escaping = rows(firsts & EVEN) & EVEN | rows(firsts & !EVEN) & !EVEN;
-    escaping << 1 | std::mem::replace(carried, escaping >> 63)
+    const ODD: u64 = u64::MAX / 3 * 2;
+    // Of backslashes in a row the first escapes, and then each second one. Subtracting a row from
+    // the odd places behind it borrows through it if it starts at an even one.
+    let starts = slashes & !*carried;
+    let codes = ((starts << 1 | ODD).wrapping_sub(starts)) ^ ODD;
+    let escaped = codes ^ (slashes | *carried);
+    *carried = (codes & slashes) >> 63;
+    escaped
 }
 
 #[cfg(test)]
