@@ -48,6 +48,7 @@ fn scans_live_in_a_cluster() {
 
     rules_refuse(&cluster);
     import_and_show(&cluster);
+    racing_writers(&cluster);
     exceptions(&cluster);
 }
 
@@ -133,6 +134,32 @@ fn import_and_show(cluster: &Cluster) {
     }
     let list = prints(cluster, &["scan", "list", "--now", NOW, "-o", "json"]);
     assert!(list.contains(r#""maximum":8.8"#), "{list}");
+}
+
+/// Of results that several processes store in the same instant, none of them knowing of the others,
+/// the newest stays.
+fn racing_writers(cluster: &Cluster) {
+    let report = std::fs::read_to_string("golden/scan/reports/trivy-nginx.json").expect("a report");
+    for round in 0..5 {
+        // A report that names a digest is that image's, whatever else it is called.
+        let report = report.replace("sha256:a1a1", &format!("sha256:{round}1a1"));
+        let writers = ["12", "09", "11", "10"].map(|hour| {
+            let path = cluster.folder.join(format!("racing-{round}-{hour}.json"));
+            let at = format!("2026-01-10T{hour}");
+            std::fs::write(&path, report.replace("2026-01-10T09", &at)).expect("a file");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_caapc"));
+            let image = format!("example.com/racing:{round}");
+            command.args(["scan", "import", "-q", "--apply", "--now", NOW, "--image", &image]).arg(path);
+            command.env("KUBECONFIG", cluster.kubeconfig()).stdout(std::process::Stdio::null());
+            command.spawn().expect("caapc starts")
+        });
+        for mut writer in writers {
+            assert!(writer.wait().expect("an end").success());
+        }
+        let image = format!("example.com/racing:{round}");
+        let shown = prints(cluster, &["scan", "show", &image, "--now", NOW, "-o", "json"]);
+        assert!(shown.contains("2026-01-10T12"), "{shown}");
+    }
 }
 
 fn exceptions(cluster: &Cluster) {
