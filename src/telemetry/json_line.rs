@@ -2,7 +2,7 @@
 //!
 //! tracing-subscriber's own form goes through a serializer and a map for each line, which took
 //! longer than deciding a review. Spans are not used in this program and not written.
-//! Start at [`JsonLine`].
+//! Start at [`JsonLines`].
 
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -10,69 +10,77 @@ use std::time::SystemTime;
 use caapc_vm::facts::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 
 use crate::byte_search::special;
 
-/// `timestamp`, `level`, the fields as they come, `target`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct JsonLine;
+/// Room for most lines, so that a line is one allocation.
+const LINE_BYTES_USUAL: usize = 512;
 
-impl<S, N> FormatEvent<S, N> for JsonLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let secs = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let now = Timestamp { secs, nanos: now.subsec_micros() * 1000 };
-        write!(out, r#"{{"timestamp":"{now}","level":"{}""#, metadata.level())?;
-        let mut fields = Fields { out: &mut out, result: Ok(()) };
-        event.record(&mut fields);
-        fields.result?;
-        writeln!(out, r#","target":"{}"}}"#, metadata.target())
+/// Makes each event a line and hands it on.
+pub(super) struct JsonLines<F>(pub(super) F);
+
+impl<S: Subscriber, F: Fn(String) + 'static> Layer<S> for JsonLines<F> {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = String::with_capacity(LINE_BYTES_USUAL);
+        // Only a field whose own form fails can end a line early; it is lost then.
+        if write_line(&mut line, event).is_ok() {
+            (self.0)(line);
+        }
     }
 }
 
-struct Fields<'a, W> {
-    out: &'a mut W,
+/// `timestamp`, `level`, the fields as they come, `target`.
+fn write_line(line: &mut String, event: &Event<'_>) -> fmt::Result {
+    let metadata = event.metadata();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let secs = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let now = Timestamp { secs, nanos: now.subsec_micros() * 1000 };
+    write!(line, r#"{{"timestamp":"{now}","level":"{}""#, metadata.level())?;
+    let mut fields = Fields { line, result: Ok(()) };
+    event.record(&mut fields);
+    fields.result?;
+    for part in [",\"target\":\"", metadata.target(), "\"}\n"] {
+        line.push_str(part);
+    }
+    Ok(())
+}
+
+struct Fields<'a> {
+    line: &'a mut String,
     result: fmt::Result,
 }
 
-impl<W: Write> Fields<'_, W> {
+impl Fields<'_> {
     /// Writes a field whose value is JSON.
     fn json(&mut self, field: &Field, value: &str) {
-        self.write(field, |out| out.write_str(value));
+        self.name(field);
+        self.line.push_str(value);
     }
 
     /// Writes a field whose value is text.
     fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        self.write(field, |out| quoted(out, |out| out.write_fmt(value)));
+        self.name(field);
+        self.line.push('"');
+        self.result = self.result.and(Escaped(self.line).write_fmt(value));
+        self.line.push('"');
     }
 
-    fn write(&mut self, field: &Field, value: impl FnOnce(&mut W) -> fmt::Result) {
-        self.result = self.result.and_then(|()| {
-            self.out.write_str(",\"")?;
-            self.out.write_str(field.name())?;
-            self.out.write_str("\":")?;
-            value(self.out)
-        });
+    fn name(&mut self, field: &Field) {
+        self.line.push_str(",\"");
+        self.line.push_str(field.name());
+        self.line.push_str("\":");
     }
 }
 
-impl<W: Write> Visit for Fields<'_, W> {
+impl Visit for Fields<'_> {
     // PERF: most fields are text as it is or numbers, which need no formatting.
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, |out| quoted(out, |out| out.write_str(value)));
+        self.name(field);
+        self.line.push('"');
+        Escaped(self.line).push_str(value);
+        self.line.push('"');
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -101,72 +109,51 @@ impl<W: Write> Visit for Fields<'_, W> {
     }
 }
 
-/// Writes a JSON string of what `text` writes.
-fn quoted<W: Write>(
-    out: &mut W,
-    text: impl FnOnce(&mut Escaped<'_, W>) -> fmt::Result,
-) -> fmt::Result {
-    out.write_str("\"")?;
-    text(&mut Escaped(out))?;
-    out.write_str("\"")
-}
-
 /// Escapes what is written for the inside of a JSON string.
-struct Escaped<'a, W>(&'a mut W);
+struct Escaped<'a>(&'a mut String);
 
-impl<W: Write> Write for Escaped<'_, W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
+impl Escaped<'_> {
+    fn push_str(&mut self, text: &str) {
         let mut rest = text;
         loop {
             let (before, after) = rest.split_at(special::<false>(rest.as_bytes(), 0));
-            self.0.write_str(before)?;
+            self.0.push_str(before);
             match after.as_bytes().first() {
-                None => return Ok(()),
-                Some(b'"') => self.0.write_str("\\\"")?,
-                Some(b'\\') => self.0.write_str("\\\\")?,
-                Some(b'\n') => self.0.write_str("\\n")?,
-                Some(byte) => write!(self.0, "\\u{byte:04x}")?,
+                None => return,
+                Some(b'"') => self.0.push_str("\\\""),
+                Some(b'\\') => self.0.push_str("\\\\"),
+                Some(b'\n') => self.0.push_str("\\n"),
+                Some(byte) => drop(write!(self.0, "\\u{byte:04x}")),
             }
             rest = &after[1..];
         }
     }
 }
 
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn a_line_is_one_json_object_whatever_the_fields_hold() {
-        let sink = Sink::default();
-        let to = sink.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || to.clone())
-            .event_format(JsonLine)
-            .finish();
+        let (send, lines) = std::sync::mpsc::channel();
+        let lines_to = JsonLines(move |line| send.send(line).expect("a receiver"));
+        let subscriber = tracing_subscriber::registry().with(lines_to);
         let nobody: Option<u32> = None;
         tracing::subscriber::with_default(subscriber, || {
             let text = "a \"b\" \\ \n \u{1} é";
             tracing::warn!(text, n = 7, minus = -7, yes = true, half = 0.5, nan = f64::NAN, nobody, shown = %text, "said {text}");
         });
-        let bytes = sink.0.lock().expect("no panic").clone();
-        let line = String::from_utf8(bytes).expect("UTF-8");
+        let line = lines.recv().expect("a line");
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         let text = "a \"b\" \\ \n \u{1} é";

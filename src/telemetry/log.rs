@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use super::json_line::JsonLine;
+use super::json_line::JsonLines;
 
 /// Lines that may wait for the writer.
 const QUEUE_LINES_MAX: usize = 8_192;
@@ -44,7 +46,15 @@ struct Lines {
     dropped: Arc<AtomicU64>,
 }
 
-/// One line that is being formatted.
+impl Lines {
+    fn send(&self, line: Vec<u8>) {
+        if self.queue.try_send(Message::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One line that is being formatted as text.
 struct Line<'a> {
     lines: &'a Lines,
     bytes: Vec<u8>,
@@ -71,10 +81,15 @@ pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
         .name("log".to_owned())
         .spawn(move || write_all(&messages, &dropped))
         .map_err(|error| format!("the log thread cannot start: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
+    let registry = tracing_subscriber::registry().with(filter);
     let installed = match format {
-        Format::Json => builder.event_format(JsonLine).try_init(),
-        Format::Text => builder.with_ansi(false).try_init(),
+        Format::Json => {
+            registry.with(JsonLines(move |line: String| lines.send(line.into_bytes()))).try_init()
+        }
+        Format::Text => {
+            let text = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
+            registry.with(text).try_init()
+        }
     };
     installed.map_err(|error| error.to_string())?;
     Ok(Guard(queue))
@@ -140,12 +155,8 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        if self.bytes.is_empty() {
-            return;
-        }
-        let message = Message::Line(std::mem::take(&mut self.bytes));
-        if self.lines.queue.try_send(message).is_err() {
-            self.lines.dropped.fetch_add(1, Ordering::Relaxed);
+        if !self.bytes.is_empty() {
+            self.lines.send(std::mem::take(&mut self.bytes));
         }
     }
 }
