@@ -28,26 +28,23 @@ pub fn announced(body: &Incoming, bytes_max: usize) -> Result<usize, Box<Respons
 /// # Errors
 /// `413` beyond `bytes_max`, `408` after the deadline, `400` if the client goes away.
 pub async fn read(
-    mut body: Incoming,
+    body: Incoming,
     bytes_max: usize,
     deadline: Instant,
 ) -> Result<Bytes, Box<Response<Body>>> {
+    tokio::time::timeout_at(deadline, read_all(body, bytes_max)).await.unwrap_or_else(|_| {
+        let message = "the body of the request did not arrive in time";
+        Err(refused(StatusCode::REQUEST_TIMEOUT, message))
+    })
+}
+
+async fn read_all(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Box<Response<Body>>> {
     let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
     let mut first = Bytes::new();
     let mut whole: Option<BytesMut> = None;
-    loop {
-        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
-            Err(_) => {
-                return Err(refused(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body of the request did not arrive in time",
-                ));
-            }
-            Ok(None) => break,
-            Ok(Some(Err(_))) => {
-                return Err(refused(StatusCode::BAD_REQUEST, "the body of the request broke off"));
-            }
-            Ok(Some(Ok(frame))) => frame,
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(refused(StatusCode::BAD_REQUEST, "the body of the request broke off"));
         };
         let Ok(data) = frame.into_data() else { continue };
         let length = whole.as_ref().map_or(first.len(), BytesMut::len) + data.len();

@@ -75,6 +75,10 @@ impl Place {
     /// # Errors
     /// If it does not come before the deadline.
     pub async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Full> {
+        // A turn that is free has nobody waiting for it, and taking it needs no timer.
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+            return Ok(turn);
+        }
         let turn = Arc::clone(&self.turns).acquire_owned();
         match tokio::time::timeout_at(deadline, turn).await {
             Ok(Ok(turn)) => Ok(turn),

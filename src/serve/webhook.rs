@@ -104,8 +104,8 @@ impl Handler for Webhook {
             _ => "other",
         };
         let answered = match path {
-            REVIEW => self.review(request).await,
-            VALIDATE => self.validate(request).await,
+            REVIEW => self.review(request, begun).await,
+            VALIDATE => self.validate(request, begun).await,
             _ => Err(Box::new(status::not_found(
                 request.uri().path(),
                 "POST /admission-review and POST /validate-policies",
@@ -121,9 +121,10 @@ impl Handler for Webhook {
 type Answered = Result<Response<Body>, Box<Response<Body>>>;
 
 impl Webhook {
-    async fn review(&self, request: Request<Incoming>) -> Answered {
-        let deadline = tokio::time::Instant::now() + allowance(request.uri().query());
-        let (place, body) = self.enter(request, &self.gate, deadline).await?;
+    async fn review(&self, request: Request<Incoming>, begun: Instant) -> Answered {
+        let begun = tokio::time::Instant::from_std(begun);
+        let deadline = begun + allowance(request.uri().query());
+        let (place, body) = self.enter(request, &self.gate, begun, deadline).await?;
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let missing = match self.decide(&body, None) {
             Step::Done(response) => return Ok(response),
@@ -138,9 +139,10 @@ impl Webhook {
         }
     }
 
-    async fn validate(&self, request: Request<Incoming>) -> Answered {
-        let deadline = tokio::time::Instant::now() + allowance(request.uri().query());
-        let (place, body) = self.enter(request, &self.validation_gate, deadline).await?;
+    async fn validate(&self, request: Request<Incoming>, begun: Instant) -> Answered {
+        let begun = tokio::time::Instant::from_std(begun);
+        let deadline = begun + allowance(request.uri().query());
+        let (place, body) = self.enter(request, &self.validation_gate, begun, deadline).await?;
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let validate = Arc::clone(&self.validate);
         // The place and the turn are held until the work is done, even if its client is gone.
@@ -166,6 +168,7 @@ impl Webhook {
         &self,
         request: Request<Incoming>,
         gate: &Gate,
+        begun: tokio::time::Instant,
         deadline: tokio::time::Instant,
     ) -> Result<(Place, Bytes), Box<Response<Body>>> {
         if request.method() != Method::POST {
@@ -176,7 +179,7 @@ impl Webhook {
         let bytes_max = self.limits.body_bytes_max;
         let announced = body::announced(request.body(), bytes_max)?;
         let place = gate.enter(announced).map_err(|full| self.full(full))?;
-        let read_by = deadline.min(tokio::time::Instant::now() + self.limits.body_read);
+        let read_by = deadline.min(begun + self.limits.body_read);
         let body = body::read(request.into_body(), bytes_max, read_by).await?;
         Ok((place, body))
     }
