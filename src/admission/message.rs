@@ -132,15 +132,15 @@ impl Texts {
         }
         if decision.namespace_assumed {
             let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
-            let _ = line.write_str("namespace `");
+            line.ours("namespace `");
             line.part(NAME_SHOWN, request.namespace);
-            let _ = line.write_str("` is not listed: only its name labels are known");
+            line.ours("` is not listed: only its name labels are known");
             self.push_warning();
         }
         for image in decision.images {
             let Some(at) = image.expires else { continue };
             let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
-            let _ = line.write_str("image ");
+            line.ours("image ");
             line.part(IMAGE_SHOWN, image.container.image);
             let _ = write!(line, " is allowed by an exception that expires at {at}");
             self.push_warning();
@@ -174,20 +174,20 @@ impl Texts {
     fn annotate(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
         let images = &mut Bounded::new(&mut self.images, ANNOTATION_BYTES_MAX - MORE_BYTES);
         for (nth, image) in decision.images.iter().take(ANNOTATION_IMAGES_MAX).enumerate() {
-            let _ = images.write_str(if nth == 0 { "" } else { "; " });
+            images.ours(if nth == 0 { "" } else { "; " });
             images.part(NAME_SHOWN, image.container.name);
-            let _ = images.write_char(' ');
+            images.ours(" ");
             images.part(IMAGE_SHOWN, image.container.image);
-            let _ = match (image.verdict, image.rule(snapshot)) {
-                (Verdict::Pass, _) | (_, None) => images.write_str(": Allow, no rule matched"),
+            match (image.verdict, image.rule(snapshot)) {
+                (Verdict::Pass, _) | (_, None) => images.ours(": Allow, no rule matched"),
                 (verdict, Some(rule)) => {
                     let rejected = matches!(verdict, Verdict::Reject(_));
-                    let by = if rejected { ": Reject by " } else { ": Allow by " };
-                    let mut index = itoa::Buffer::new();
-                    let texts = [by, rule.policy, " rule ", index.format(rule.index)];
-                    texts.iter().try_for_each(|text| images.write_str(text))
+                    images.ours(if rejected { ": Reject by " } else { ": Allow by " });
+                    let _ = images.write_str(rule.policy);
+                    images.ours(" rule ");
+                    images.ours(itoa::Buffer::new().format(rule.index));
                 }
-            };
+            }
         }
         let more = decision.images.len().saturating_sub(ANNOTATION_IMAGES_MAX);
         if more > 0 {
@@ -197,15 +197,16 @@ impl Texts {
 }
 
 /// The exact sentence of the contract (spec: webhook, "Answers").
-fn reason_of(out: &mut impl Write, snapshot: &Snapshot, image: &ImageDecision<'_>) -> fmt::Result {
+fn reason_of(out: &mut Bounded<'_>, snapshot: &Snapshot, image: &ImageDecision<'_>) -> fmt::Result {
     let Some(rule) = image.rule(snapshot) else { return Ok(()) };
     if rule.broken.is_some() {
         return write!(out, "ContainerAdmissionPolicy {} does not compile", rule.policy);
     }
-    out.write_str("Action 'Reject' enforced by ContainerPolicy ")?;
+    out.ours("Action 'Reject' enforced by ContainerPolicy ");
     out.write_str(rule.policy)?;
-    out.write_str(" rule index ")?;
-    out.write_str(itoa::Buffer::new().format(rule.index))
+    out.ours(" rule index ");
+    out.ours(itoa::Buffer::new().format(rule.index));
+    Ok(())
 }
 
 /// One rejected image: container, image, status, last scan and its age, the criterion that
@@ -218,21 +219,20 @@ fn image_line(
     criteria: &str,
     now: Timestamp,
 ) -> fmt::Result {
-    line.write_str(image.container.list.word())?;
-    line.write_str(" ")?;
+    line.ours(image.container.list.word());
+    line.ours(" ");
     line.part(NAME_SHOWN, image.container.name);
-    line.write_str(": image ")?;
+    line.ours(": image ");
     match image.container.image {
-        "" => line.write_str("(none)")?,
+        "" => line.ours("(none)"),
         text => line.part(IMAGE_SHOWN, text),
     }
-    line.write_str(", ")?;
     scan(line, image, now)?;
     if first.is_some_and(|first| first.verdict != image.verdict) {
-        line.write_str("; ")?;
+        line.ours("; ");
         reason_of(line, snapshot, image)?;
     }
-    line.safe(criteria);
+    line.ours(criteria);
     if let (Some(known), ScanStatus::Warn | ScanStatus::Fail) = (image.known, image.scan.status) {
         worst(line, known, now)?;
     }
@@ -246,14 +246,14 @@ fn criteria(out: &mut String, snapshot: &Snapshot, image: &ImageDecision<'_>) {
         out.push_str("; no rule before this one allows it");
     } else {
         out.push_str("; rule: ");
-        Bounded::new(out, CRITERION_SHOWN).shown(CRITERION_SHOWN, rule);
+        let _ = write!(Bounded::new(out, CRITERION_SHOWN), "{rule:#}");
     }
 }
 
 /// Status, last scan and its age; for an image that is not scanned, why and what to do.
 fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fmt::Result {
-    line.write_str("status ")?;
-    line.write_str(image.scan.status.word())?;
+    line.ours(", status ");
+    line.ours(image.scan.status.word());
     let help = match image.scan.state {
         _ if image.known.is_none() => " (this is not an image reference)",
         ScanState::Scanned => "",
@@ -264,35 +264,35 @@ fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fm
         ScanState::Unsupported => " (its report says nothing of vulnerabilities: scan for them)",
         ScanState::Expired => " (its scan result expired: scan it again)",
     };
-    line.write_str(help)?;
+    line.ours(help);
     if let Some(then) = image.scan.last_scan {
-        write!(line, ", last scan {then} ({})", Ago { then, now })?;
+        line.ours_in_words(format_args!(", last scan {then} ({})", Ago { then, now }));
     }
     Ok(())
 }
 
 fn worst(line: &mut Bounded<'_>, known: ScanEntry<'_>, now: Timestamp) -> fmt::Result {
     for row in known.worst(now).take(WORST_SHOWN) {
-        line.write_str("; ")?;
+        line.ours("; ");
         line.part(NAME_SHOWN, row.id);
         if let Some(score) = row.score {
-            write!(line, " {score}")?;
+            line.ours_in_words(format_args!(" {score}"));
         }
         if let Some(package) = row.package {
-            line.write_str(" in ")?;
+            line.ours(" in ");
             line.part(NAME_SHOWN, package);
         }
-        line.write_str(if row.fixed.is_some() { ", fixed in " } else { ", not fixed yet" })?;
+        line.ours(if row.fixed.is_some() { ", fixed in " } else { ", not fixed yet" });
         line.part(NAME_SHOWN, row.fixed.unwrap_or_default());
     }
     Ok(())
 }
 
 fn unknown_kind(out: &mut Bounded<'_>, request: &Request<'_>, what: &str) -> fmt::Result {
-    out.write_str("caapc does not know `")?;
+    out.ours("caapc does not know `");
     out.part(NAME_SHOWN, request.resource);
     if !request.group.is_empty() {
-        out.write_char('.')?;
+        out.ours(".");
         out.part(NAME_SHOWN, request.group);
     }
     write!(out, "`: its container images {what}")

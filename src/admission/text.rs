@@ -37,8 +37,9 @@ impl<'o> Bounded<'o> {
         Self { out, end, cut: false }
     }
 
-    /// Writes what a [`Bounded`] made, which need not be looked at again.
-    pub fn safe(&mut self, text: &str) {
+    /// Writes a text of ours, or what a [`Bounded`] made: it is safe and need not be looked at.
+    #[inline]
+    pub fn ours(&mut self, text: &str) {
         if self.cut || self.out.len() + text.len() > self.end {
             let _ = self.write_str(text);
         } else {
@@ -46,14 +47,19 @@ impl<'o> Bounded<'o> {
         }
     }
 
+    /// The same of what has to be put into words first.
+    pub fn ours_in_words(&mut self, words: fmt::Arguments<'_>) {
+        let _ = Ours(self).write_fmt(words);
+    }
+
     /// Writes a part that has a limit of its own.
     pub fn part(&mut self, bytes_max: usize, part: &str) {
         let _ = self.inner(bytes_max).write_str(part);
     }
 
-    /// The same of what has to be put into words first.
-    pub fn shown(&mut self, bytes_max: usize, part: impl fmt::Display) {
-        let _ = write!(self.inner(bytes_max), "{part}");
+    #[cold]
+    fn by_character(&mut self, text: &str) -> fmt::Result {
+        text.chars().filter(|&c| is_safe(c)).try_for_each(|c| self.write_char(c))
     }
 
     fn inner(&mut self, bytes_max: usize) -> Bounded<'_> {
@@ -68,17 +74,11 @@ impl Write for Bounded<'_> {
             return Err(fmt::Error);
         }
         // PERF: almost all text is plain and fits, and need not be looked at by character.
-        let mut text = text;
-        if is_plain(text) {
-            let room = self.end.saturating_sub(self.out.len()).min(text.len());
-            let (fits, rest) = text.split_at_checked(room).unwrap_or((text, ""));
-            self.out.push_str(fits);
-            text = rest;
+        if self.out.len() + text.len() <= self.end && is_plain(text) {
+            self.out.push_str(text);
+            return Ok(());
         }
-        for c in text.chars().filter(|&c| is_safe(c)) {
-            self.write_char(c)?;
-        }
-        Ok(())
+        self.by_character(text)
     }
 
     fn write_char(&mut self, c: char) -> fmt::Result {
@@ -93,6 +93,16 @@ impl Write for Bounded<'_> {
             return Err(fmt::Error);
         }
         self.out.push(c);
+        Ok(())
+    }
+}
+
+/// Writes without looking; see [`Bounded::ours`].
+struct Ours<'b, 'o>(&'b mut Bounded<'o>);
+
+impl Write for Ours<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.ours(text);
         Ok(())
     }
 }
@@ -175,7 +185,7 @@ mod tests {
         for room in 3..9 {
             let (mut once, mut again) = (String::new(), String::new());
             let _ = Bounded::new(&mut once, room).write_str("abé…d");
-            Bounded::new(&mut again, room).safe("abé…d");
+            Bounded::new(&mut again, room).ours("abé…d");
             assert_eq!(once, again);
         }
     }
