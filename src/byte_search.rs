@@ -1,6 +1,9 @@
-//! Searches in bytes, eight at a time: for what JSON strings escape, and for what is not printable.
+//! Searches in bytes, many at a time: for what JSON strings escape, and for what is not printable.
 //!
 //! Nothing here fails or panics, whatever it is given.
+
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x16};
 
 /// The offset of what follows the blanks at `at`, if any.
 #[inline(always)]
@@ -15,26 +18,24 @@ pub(crate) fn after_blank(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES << 7;
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
 
 /// The offset of the next quote, backslash or control character, or the end. DEL is a control
 /// character too if `DEL` says so; in JSON it is none.
 #[inline(always)]
 pub(crate) fn special<const DEL: bool>(bytes: &[u8], mut at: usize) -> usize {
-    // PERF: eight bytes at a time. Each term has the high bit of a byte set where the byte is
-    // zero after the exclusive or (or below 0x20); the lowest such bit is exact.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let found = zero(word ^ (ONES * u64::from(b'"')))
-            | zero(word ^ (ONES * u64::from(b'\\')))
-            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
-            | if DEL { zero(word ^ (ONES * 0x7f)) } else { 0 };
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = specials::<DEL>(block);
         if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+            return at + found.trailing_zeros() as usize;
         }
-        at += 8;
+        at += BLOCK;
+    }
+    // PERF: the last block overlaps the one before.
+    if let (Some(last), true) = (bytes.last_chunk(), at < bytes.len()) {
+        let found = specials::<DEL>(last) >> (at + BLOCK - bytes.len());
+        return if found == 0 { bytes.len() } else { at + found.trailing_zeros() as usize };
     }
     while let Some(byte) = bytes.get(at) {
         if matches!(byte, b'"' | b'\\' | 0..0x20) || (DEL && *byte == 0x7f) {
@@ -45,9 +46,24 @@ pub(crate) fn special<const DEL: bool>(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The bits of the special bytes of a block.
+// PERF: the vector instructions that every processor of its kind has, so that these few can stand
+// wherever they are used; `Level::new` would take a call.
+#[inline(always)]
+fn specials<const DEL: bool>(block: &[u8; BLOCK]) -> u64 {
+    dispatch!(Level::baseline(), simd => {
+        let block = u8x16::simd_from(simd, *block);
+        let is = |byte| block.simd_eq(u8x16::splat(simd, byte));
+        let found = is(b'"') | is(b'\\') | block.simd_lt(u8x16::splat(simd, b' '));
+        (if DEL { found | is(0x7f) } else { found }).to_bitmask()
+    })
+}
+
 /// Whether a text is printable ASCII.
 #[inline]
 pub(crate) fn is_plain(text: &str) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
     // Where a byte is below a blank, or from DEL on, a high bit is set; where none is, no byte
     // borrows from its neighbour or carries into it, so that the whole is exact.
     let strange = |word: u64| word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES) | word;

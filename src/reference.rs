@@ -279,12 +279,11 @@ fn is_host(segment: &str) -> bool {
 }
 
 fn is_dns_name(text: &str) -> bool {
-    text.split('.').all(|label| {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        !label.is_empty()
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    text.as_bytes().split(|&byte| byte == b'.').all(|label| {
+        label.iter().all(inner)
+            && label.first().is_some_and(|&byte| byte != b'-')
+            && label.last() != Some(&b'-')
     })
 }
 

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use super::fault::{Fault, Place, Problem};
-use super::fields::{Fields, enter_list, present, string};
+use super::fields::{Fields, enter_list};
 use super::json::{Cursor, Json, Kind};
 use super::limits::{IMAGE_BYTES_MAX, IMAGES_MAX, NAME_BYTES_MAX};
 use super::object::Object;
@@ -65,20 +65,20 @@ pub fn read<'a>(
         [Vec::new_in(arena), Vec::new_in(arena), Vec::new_in(arena), Vec::new_in(arena)];
     let [init, containers, ephemeral, volumes] = &mut lists;
     let cursor = &mut Cursor::new(spec);
-    let mut fields = Fields::open(cursor, place)?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let mut fields = Fields::open(cursor, arena, &place)?;
+    while let Some(key) = fields.key() {
         let (bit, field, list, into) = match key {
             "initContainers" => (0, "initContainers", List::Init, &mut *init),
             "containers" => (1, "containers", List::Container, &mut *containers),
             "ephemeralContainers" => (2, "ephemeralContainers", List::Ephemeral, &mut *ephemeral),
             "volumes" => (3, "volumes", List::Volume, &mut *volumes),
             _ => {
-                cursor.pass();
+                fields.pass();
                 continue;
             }
         };
         fields.once(bit, key)?;
-        read_list(cursor, arena, place, field, list, into)?;
+        read_list(fields.cursor, arena, &place, field, list, into)?;
     }
     let count = lists.iter().map(Vec::len).sum();
     if count > IMAGES_MAX {
@@ -105,14 +105,14 @@ fn pod_spec<'a>(
         };
         let place = Place::at(object.root, above);
         let cursor = &mut Cursor::new(json);
-        let mut fields = Fields::open(cursor, place)?;
+        let mut fields = Fields::open(cursor, arena, &place)?;
         here = None;
-        while let Some(key) = fields.key(cursor, arena) {
+        while let Some(key) = fields.key() {
             if key == *name {
                 fields.once(0, key)?;
-                here = present(cursor);
+                here = fields.present();
             } else {
-                cursor.pass();
+                fields.pass();
             }
         }
     }
@@ -122,7 +122,7 @@ fn pod_spec<'a>(
 fn read_list<'a>(
     cursor: &mut Cursor<'a>,
     arena: &'a Bump,
-    place: Place,
+    place: &Place,
     field: &'static str,
     list: List,
     into: &mut Vec<'a, ContainerImage<'a>>,
@@ -131,7 +131,7 @@ fn read_list<'a>(
         cursor.pass();
         return Ok(());
     }
-    enter_list(cursor, place.field(field))?;
+    enter_list(cursor, place, field)?;
     let mut index = 0;
     while cursor.item() {
         let place = place.item(field, index);
@@ -140,9 +140,9 @@ fn read_list<'a>(
             return Err(Fault::new(place, Problem::Expected(Kind::Object, Kind::Null)));
         }
         let image = if list == List::Volume {
-            read_volume(cursor, arena, place)?
+            read_volume(cursor, arena, &place)?
         } else {
-            Some(read_container(cursor, arena, place, list)?)
+            Some(read_container(cursor, arena, &place, list)?)
         };
         if into.len() == IMAGES_MAX && image.is_some() {
             return Err(Fault::new(Place { item: None, ..place }, too_many()));
@@ -155,22 +155,22 @@ fn read_list<'a>(
 fn read_container<'a>(
     cursor: &mut Cursor<'a>,
     arena: &'a Bump,
-    place: Place,
+    place: &Place,
     list: List,
 ) -> Result<ContainerImage<'a>, Fault<'a>> {
     let (mut name, mut image) = ("", "");
-    let mut fields = Fields::open(cursor, place)?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let mut fields = Fields::open(cursor, arena, place)?;
+    while let Some(key) = fields.key() {
         match key {
             "name" => {
                 fields.once(0, key)?;
-                name = string(cursor, arena, place.field("name"), NAME_BYTES_MAX)?;
+                name = fields.string("name", NAME_BYTES_MAX)?;
             }
             "image" => {
                 fields.once(1, key)?;
-                image = string(cursor, arena, place.field("image"), IMAGE_BYTES_MAX)?;
+                image = fields.string("image", IMAGE_BYTES_MAX)?;
             }
-            _ => cursor.pass(),
+            _ => fields.pass(),
         }
     }
     Ok(ContainerImage { list, name, image })
@@ -180,33 +180,34 @@ fn read_container<'a>(
 fn read_volume<'a>(
     cursor: &mut Cursor<'a>,
     arena: &'a Bump,
-    place: Place,
+    place: &Place,
 ) -> Result<Option<ContainerImage<'a>>, Fault<'a>> {
     let (mut name, mut source) = ("", None);
-    let mut fields = Fields::open(cursor, place)?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let mut fields = Fields::open(cursor, arena, place)?;
+    while let Some(key) = fields.key() {
         match key {
             "name" => {
                 fields.once(0, key)?;
-                name = string(cursor, arena, place.field("name"), NAME_BYTES_MAX)?;
+                name = fields.string("name", NAME_BYTES_MAX)?;
             }
             "image" => {
                 fields.once(1, key)?;
-                source = present(cursor);
+                source = fields.present();
             }
-            _ => cursor.pass(),
+            _ => fields.pass(),
         }
     }
     let Some(source) = source else { return Ok(None) };
     let cursor = &mut Cursor::new(source);
     let mut image = "";
-    let mut fields = Fields::open(cursor, place.field("image"))?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let place = place.field("image");
+    let mut fields = Fields::open(cursor, arena, &place)?;
+    while let Some(key) = fields.key() {
         if key == "reference" {
             fields.once(0, key)?;
-            image = string(cursor, arena, place.field("image.reference"), IMAGE_BYTES_MAX)?;
+            image = fields.string("image.reference", IMAGE_BYTES_MAX)?;
         } else {
-            cursor.pass();
+            fields.pass();
         }
     }
     Ok(Some(ContainerImage { list: List::Volume, name, image }))

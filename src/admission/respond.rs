@@ -104,8 +104,9 @@ pub const fn status_reason(code: u16) -> &'static str {
 
 /// Writes a JSON string. Only what must be escaped is.
 pub fn string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
     let mut copied = 0;
     loop {
         let at = special::<true>(bytes, copied);

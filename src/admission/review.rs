@@ -10,7 +10,7 @@ use std::fmt;
 use bumpalo::Bump;
 
 use super::fault::{Fault, Place, Problem};
-use super::fields::{Fields, present, string, truth};
+use super::fields::Fields;
 use super::json::{self, Cursor, Json};
 use super::limits::{BODY_BYTES_MAX, UID_BYTES_MAX};
 
@@ -143,22 +143,22 @@ pub fn read<'a>(body: &'a [u8], arena: &'a Bump) -> Result<Request<'a>, BadRevie
     let root = Place::at("", &[]);
     let mut cursor = Cursor::new(json);
     let (mut version, mut kind, mut request) = ("", "", None);
-    let mut fields = Fields::open(&mut cursor, root)?;
-    while let Some(key) = fields.key(&mut cursor, arena) {
+    let mut fields = Fields::open(&mut cursor, arena, &root)?;
+    while let Some(key) = fields.key() {
         match key {
             "apiVersion" => {
                 fields.once(0, key)?;
-                version = string(&mut cursor, arena, root.field("apiVersion"), usize::MAX)?;
+                version = fields.string("apiVersion", usize::MAX)?;
             }
             "kind" => {
                 fields.once(1, key)?;
-                kind = string(&mut cursor, arena, root.field("kind"), usize::MAX)?;
+                kind = fields.string("kind", usize::MAX)?;
             }
             "request" => {
                 fields.once(2, key)?;
-                request = present(&mut cursor);
+                request = fields.present();
             }
-            _ => cursor.pass(),
+            _ => fields.pass(),
         }
     }
     if kind != "AdmissionReview" {
@@ -201,52 +201,51 @@ fn read_request<'a>(
         old_object: None,
     };
     let cursor = &mut Cursor::new(json);
-    let mut fields = Fields::open(cursor, place)?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let mut fields = Fields::open(cursor, arena, &place)?;
+    while let Some(key) = fields.key() {
         let bit = match key {
             "uid" => {
-                request.uid = string(cursor, arena, place.field("uid"), UID_BYTES_MAX)?;
+                request.uid = fields.string("uid", UID_BYTES_MAX)?;
                 0
             }
             "operation" => {
-                operation = string(cursor, arena, place.field("operation"), usize::MAX)?;
+                operation = fields.string("operation", usize::MAX)?;
                 1
             }
             "resource" => {
-                (request.group, request.resource) = read_resource(cursor, arena)?;
+                (request.group, request.resource) = read_resource(fields.cursor, arena)?;
                 2
             }
             "subResource" => {
-                request.sub_resource =
-                    string(cursor, arena, place.field("subResource"), usize::MAX)?;
+                request.sub_resource = fields.string("subResource", usize::MAX)?;
                 3
             }
             "namespace" => {
-                request.namespace = string(cursor, arena, place.field("namespace"), usize::MAX)?;
+                request.namespace = fields.string("namespace", usize::MAX)?;
                 4
             }
             "name" => {
-                request.name = string(cursor, arena, place.field("name"), usize::MAX)?;
+                request.name = fields.string("name", usize::MAX)?;
                 5
             }
             "userInfo" => {
-                request.user = read_user(cursor, arena)?;
+                request.user = read_user(fields.cursor, arena)?;
                 6
             }
             "dryRun" => {
-                request.dry_run = truth(cursor, place.field("dryRun"))?;
+                request.dry_run = fields.truth("dryRun")?;
                 7
             }
             "object" => {
-                request.object = present(cursor);
+                request.object = fields.present();
                 8
             }
             "oldObject" => {
-                request.old_object = present(cursor);
+                request.old_object = fields.present();
                 9
             }
             _ => {
-                cursor.pass();
+                fields.pass();
                 continue;
             }
         };
@@ -277,18 +276,18 @@ fn read_resource<'a>(
 ) -> Result<(&'a str, &'a str), Fault<'a>> {
     let place = Place::at("request", &["resource"]);
     let (mut group, mut resource) = ("", "");
-    let mut fields = Fields::open(cursor, place)?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let mut fields = Fields::open(cursor, arena, &place)?;
+    while let Some(key) = fields.key() {
         match key {
             "group" => {
                 fields.once(0, key)?;
-                group = string(cursor, arena, place.field("group"), usize::MAX)?;
+                group = fields.string("group", usize::MAX)?;
             }
             "resource" => {
                 fields.once(1, key)?;
-                resource = string(cursor, arena, place.field("resource"), usize::MAX)?;
+                resource = fields.string("resource", usize::MAX)?;
             }
-            _ => cursor.pass(),
+            _ => fields.pass(),
         }
     }
     Ok((group, resource))
@@ -297,14 +296,14 @@ fn read_resource<'a>(
 fn read_user<'a>(cursor: &mut Cursor<'a>, arena: &'a Bump) -> Result<&'a str, Fault<'a>> {
     let place = Place::at("request", &["userInfo"]);
     let mut user = "";
-    let mut fields = Fields::open(cursor, place)?;
-    while let Some(key) = fields.key(cursor, arena) {
+    let mut fields = Fields::open(cursor, arena, &place)?;
+    while let Some(key) = fields.key() {
         match key {
             "username" => {
                 fields.once(0, key)?;
-                user = string(cursor, arena, place.field("username"), usize::MAX)?;
+                user = fields.string("username", usize::MAX)?;
             }
-            _ => cursor.pass(),
+            _ => fields.pass(),
         }
     }
     Ok(user)
