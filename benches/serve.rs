@@ -1,9 +1,9 @@
 //! The webhook under load on the loopback: what a review costs over a handler that decides
 //! nothing, in the same server.
 //!
-//! `cargo bench --bench serve -- [ROUNDS] [--cores SERVER,CLIENT] [--only HANDLER]`. The server is a
-//! process of its own with one thread, on one core if `taskset` is there, and this process is its clients on
-//! another. `nothing` reads the body and answers; `allowed` and `rejected` decide a Deployment of
+//! `cargo bench --bench serve -- [ROUNDS] [--cores SERVER,CLIENT] [--only HANDLER] [--save]`. The
+//! server is a process of its own with one thread, on one core if `taskset` is there, and this
+//! process is its clients on another. `nothing` reads the body and answers; `allowed` and `rejected` decide a Deployment of
 //! 10.8 KB by W10, and write their log line as in production, to nowhere. The three take turns in
 //! short batches, so that whatever else the machine does hits all of them.
 //!
@@ -12,7 +12,10 @@
 //! request and never has to wake a process on its own machine, which no API server is.
 //! Start at [`main`].
 
+mod plot;
+mod results;
 mod review;
+mod table;
 mod workload;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -44,6 +47,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use table::Table;
 
 const HANDLERS: [&str; 3] = ["nothing", "allowed", "rejected"];
 
@@ -52,9 +56,10 @@ const BATCH: usize = 1_000;
 
 const HELP: &str = "\
 Measures the webhook over TLS: cargo bench --bench serve -- [ROUNDS] [OPTIONS]
-  ROUNDS                   batches of each handler, 40 unless said otherwise
+  ROUNDS                   batches of each handler, 120 unless said otherwise
   --cores SERVER,CLIENT    the cores of the two processes, 0,1 unless said otherwise
-  --only HANDLER           nothing, allowed or rejected alone, for a profiler";
+  --only HANDLER           nothing, allowed or rejected alone, for a profiler
+  --save                   keeps the figures in benches/results/, for benches/README.md";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -75,7 +80,7 @@ fn main() {
     let (Some((server_core, client_core)), false) = (cores, elsewhere || unknown) else {
         return println!("{HELP}");
     };
-    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(40);
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(120);
     let folder = std::env::temp_dir().join(format!("caapc-bench-{}", std::process::id()));
     let pinned = pin(std::process::id(), client_core);
     let mut server = Server::start(&folder);
@@ -88,10 +93,17 @@ fn main() {
             repeat(&server, only, rounds, connections);
         }
     } else {
+        let conditions = results::Conditions::begin();
+        let mut table = Table::default();
         for connections in [1, 8] {
             let batches = measure(&server, rounds, connections);
             report(&batches, connections);
+            promises(&mut table, &batches, connections);
         }
+        table.print();
+        let results = serde_json::json!({"machine": conditions.end(), "rows": table.json()});
+        println!("{}", results["machine"]);
+        results::save("serve", &results);
     }
     println!("resident in the server process at the end: {:.1} MiB", server.resident_mib());
     server.stop();
@@ -186,43 +198,84 @@ fn batch(clients: &mut [Client], body: &[u8]) -> Vec<Duration> {
     took
 }
 
-/// The least and the middle of the batches, and both against the handler that does nothing.
-fn report(batches: &[Vec<Batch>], connections: usize) {
-    println!("\n{connections} connection(s), microseconds: least batch (middle batch)");
-    println!("{:<9} {:>18} {:>18} {:>18} {:>18}", "", "p50", "p99", "wall", "server's core");
-    let columns: [fn(&Batch) -> f64; 4] =
-        [|batch| batch.p50, |batch| batch.p99, |batch| batch.wall, |batch| batch.processor];
-    let figures = |of: &[Batch]| {
-        columns.map(|column| {
-            let mut values: Vec<f64> = of.iter().map(column).collect();
+/// The figures of one handler: of each column the least and the middle of its batches.
+struct Figures {
+    p50: (f64, f64),
+    p99: (f64, f64),
+    wall: (f64, f64),
+    processor: (f64, f64),
+}
+
+impl Figures {
+    fn of(batches: &[Batch]) -> Self {
+        let column = |column: fn(&Batch) -> f64| {
+            let mut values: Vec<f64> = batches.iter().map(column).collect();
             values.sort_by(f64::total_cmp);
             (values[0], values[values.len() / 2])
-        })
+        };
+        Self {
+            p50: column(|batch| batch.p50),
+            p99: column(|batch| batch.p99),
+            wall: column(|batch| batch.wall),
+            processor: column(|batch| batch.processor),
+        }
+    }
+
+    fn columns(&self) -> [(f64, f64); 4] {
+        [self.p50, self.p99, self.wall, self.processor]
+    }
+}
+
+/// The least and the middle of the batches, and both against the handler that does nothing.
+fn report(batches: &[Vec<Batch>], connections: usize) {
+    let line = |name: &str, cells: [(f64, f64); 4], digits: usize| {
+        let [p50, p99, wall, processor] =
+            cells.map(|(least, middle)| format!("{least:.digits$} ({middle:.digits$})"));
+        println!("{name:<9} {p50:>18} {p99:>18} {wall:>18} {processor:>18}");
     };
-    let nothing = figures(&batches[0]);
+    println!("\n{connections} connection(s), microseconds: least batch (middle batch)");
+    println!("{:<9} {:>18} {:>18} {:>18} {:>18}", "", "p50", "p99", "wall", "server's core");
+    let nothing = Figures::of(&batches[0]).columns();
     for (name, of) in HANDLERS.iter().zip(batches) {
-        let figures = figures(of);
-        let cells = figures.map(|(least, middle)| format!("{least:.1} ({middle:.1})"));
-        println!("{name:<9} {:>18} {:>18} {:>18} {:>18}", cells[0], cells[1], cells[2], cells[3]);
+        let figures = Figures::of(of);
+        let columns = figures.columns();
+        line(name, columns, 1);
         if *name != "nothing" {
-            let ratio = |at: usize| {
-                let ((least, middle), (none, none_middle)) = (figures[at], nothing[at]);
-                format!("{:.2} ({:.2})", least / none, middle / none_middle)
-            };
+            let ratio = |at: usize| (columns[at].0 / nothing[at].0, columns[at].1 / nothing[at].1);
+            line("  ratio", [0, 1, 2, 3].map(ratio), 2);
+            let (least, middle) = ratio(3);
             println!(
-                "{:<9} {:>18} {:>18} {:>18} {:>18}",
-                "  ratio",
-                ratio(0),
-                ratio(1),
-                ratio(2),
-                ratio(3)
-            );
-            let (least, middle) = (nothing[3].0 / figures[3].0, nothing[3].1 / figures[3].1);
-            println!(
-                "  requests of one core: {:.0} a second, {least:.2} ({middle:.2}) of nothing",
-                1e6 / figures[3].0
+                "  requests of one core: {:.0} a second, {:.2} ({:.2}) of nothing",
+                1e6 / figures.processor.0,
+                1.0 / least,
+                1.0 / middle
             );
         }
+    }
+}
+
+/// What was promised of the webhook: rows 10 and 11.
+fn promises(table: &mut Table, batches: &[Vec<Batch>], connections: usize) {
+    let at = if connections == 1 { "one connection" } else { "eight connections" };
+    let [nothing, allowed, rejected] = [0, 1, 2].map(|handler| Figures::of(&batches[handler]));
+    for (name, ours) in [("allowed", allowed), ("rejected", rejected)] {
+        let detail = |ours: (f64, f64), nothing: (f64, f64), middle: f64| {
+            format!("{:.1} / {:.1} us; middle batch {middle:.2}", ours.0, nothing.0)
+        };
+        if connections == 1 {
+            for (quantile, ours, nothing, bounds) in [
+                ("p50", ours.p50, nothing.p50, (1.55, 1.25)),
+                ("p99", ours.p99, nothing.p99, (1.6, 1.3)),
+            ] {
+                let what = format!("{quantile}, {at}, {name} / no-op");
+                let detail = detail(ours, nothing, ours.1 / nothing.1);
+                table.figure(10, &what, ours.0 / nothing.0, detail, bounds);
+            }
+        }
+        let (ours, nothing) = (ours.processor, nothing.processor);
+        let what = format!("throughput of one core, {at}, {name} / no-op");
+        let detail = detail(ours, nothing, nothing.1 / ours.1);
+        table.figure(11, &what, nothing.0 / ours.0, detail, (0.6, 0.8));
     }
 }
 

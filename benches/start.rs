@@ -1,10 +1,14 @@
 //! `caapc serve --local` from start to ready, and what it occupies then.
 //!
-//! `cargo bench --bench start -- [SCANS] [POLICIES]`, 100,000 and 1,000 unless said otherwise. The
-//! real binary is started over a folder that is made first: each scan in a file of its own, the
-//! same scans in lists of 1,000, and W100 without any scan. A scan has ten vulnerabilities.
+//! `cargo bench --bench start -- [SCANS] [POLICIES] [--binary PATH] [--save]`, 100,000 and 1,000
+//! unless said otherwise. A binary, that of this build or another, is started over a folder that is
+//! made first: each scan in a file of its own, the same scans in lists of 1,000, and W100 and W1000
+//! without any scan. A scan has ten vulnerabilities.
 //! Seconds are from the start of the process to the first 200 of `/readyz`, the least of three.
 
+mod plot;
+mod results;
+mod table;
 mod workload;
 
 use std::fmt::Write as _;
@@ -15,12 +19,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use table::Table;
+
 /// Starts of which the least counts.
 const STARTS: usize = 3;
 
 const HELP: &str = "\
-Measures the start of caapc serve --local: cargo bench --bench start -- [SCANS] [POLICIES]
-  100000 scans and 1000 policies unless said otherwise";
+Measures the start of caapc serve --local: cargo bench --bench start -- [SCANS] [POLICIES] [OPTIONS]
+  SCANS POLICIES   100000 and 1000 unless said otherwise
+  --binary PATH    another binary than that of this build, such as the one of packaging/build.sh
+  --save           keeps the figures in benches/results/, for benches/README.md";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,11 +40,17 @@ fn main() {
     let mut numbers = arguments.iter().filter_map(|argument| argument.parse::<usize>().ok());
     let scans = numbers.next().unwrap_or(100_000);
     let policies = numbers.next().unwrap_or(1_000);
+    let at = arguments.iter().position(|argument| argument == "--binary");
+    let binary = at.and_then(|at| arguments.get(at + 1));
+    let binary = binary.map_or(env!("CARGO_BIN_EXE_caapc"), String::as_str);
+    let conditions = results::Conditions::begin();
+    let mut table = Table::default();
     let root = std::env::temp_dir().join(format!("caapc-start-{}", std::process::id()));
-    println!("{:<58} {:>8} {:>10}", "folder", "ready s", "RSS MiB");
+    println!("{:<70} {:>8} {:>10}", "folder", "ready s", "RSS MB");
     let folder = Folder::new(&root, "files", policies);
     (0..scans).for_each(|n| folder.write(&format!("scans/{}/{n}.json", n % 100), &scan(n)));
-    folder.measure(&format!("{policies} policies, {scans} scans, a file each"));
+    let what = format!("start to ready, {policies} policies, {scans} scans, a file each");
+    start_row(&mut table, &what, folder.measure(&what, binary));
     drop(folder);
     let folder = Folder::new(&root, "lists", policies);
     for first in (0..scans).step_by(1_000) {
@@ -47,12 +61,26 @@ fn main() {
         );
         folder.write(&format!("scans/{first}.json"), &list);
     }
-    folder.measure(&format!("{policies} policies, {scans} scans, lists of 1,000"));
+    let what = format!("start to ready, {policies} policies, {scans} scans, in lists of 1,000");
+    start_row(&mut table, &what, folder.measure(&what, binary));
     drop(folder);
-    let folder = Folder::new(&root, "idle", 100);
-    folder.measure("W100, no scans: idle");
-    drop(folder);
+    let idle = [100, 1_000].map(|policies| {
+        let folder = Folder::new(&root, "idle", policies);
+        folder.measure(&format!("W{policies}, no scans: idle"), binary).1
+    });
+    let each = (idle[1] - idle[0]) * 1e6 / 1024.0 / 9_000.0;
+    let detail = format!("W1000 {:.1} MB, so {each:.1} KiB for each further rule", idle[1]);
+    table.figure(12, "resident and idle with W100, MB", idle[0], detail, (16.0, 10.0));
     let _ = fs::remove_dir(&root);
+    table.print();
+    let results = serde_json::json!({"machine": conditions.end(), "rows": table.json()});
+    println!("{}", results["machine"]);
+    results::save("start", &results);
+}
+
+fn start_row(table: &mut Table, what: &str, (seconds, resident): (f64, f64)) {
+    let detail = format!("{resident:.0} MB resident then");
+    table.figure(12, &format!("{what}, s"), seconds, detail, (5.0, 2.0));
 }
 
 /// An `ImageScan` with ten vulnerabilities, about 1.4 KB.
@@ -98,18 +126,20 @@ impl Folder {
         fs::write(path, text).expect("room for a file");
     }
 
-    fn measure(&self, what: &str) {
+    /// Seconds until ready, the least, and MB that are resident then.
+    fn measure(&self, what: &str, binary: &str) -> (f64, f64) {
         let (mut least, mut resident) = (f64::MAX, 0.0);
         for _ in 0..STARTS {
             let begun = Instant::now();
-            let mut server = Server::start(&self.0);
+            let mut server = Server::start(&self.0, binary);
             server.until_ready();
             least = least.min(begun.elapsed().as_secs_f64());
             // What was only needed to start is given back within a second.
             std::thread::sleep(Duration::from_secs(2));
-            resident = server.resident_mib();
+            resident = server.resident_mb();
         }
-        println!("{what:<58} {least:>8.2} {resident:>10.1}");
+        println!("{what:<70} {least:>8.2} {resident:>10.1}");
+        (least, resident)
     }
 }
 
@@ -126,8 +156,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_caapc"))
+    fn start(folder: &Path, binary: &str) -> Self {
+        let mut child = Command::new(binary)
             .arg("serve")
             .arg("--local")
             .arg(folder)
@@ -160,12 +190,12 @@ impl Server {
         }
     }
 
-    fn resident_mib(&self) -> f64 {
+    fn resident_mb(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        kib.unwrap_or(0.0) / 1024.0
+        kib.unwrap_or(0.0) * 1024.0 / 1e6
     }
 }
 

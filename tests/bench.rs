@@ -1,5 +1,6 @@
 //! `caapc bench`: every figure that it promises, over the samples. No figure of time is judged.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -66,20 +67,89 @@ fn people_get_a_table() {
     let text = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(0));
     for row in [
-        "program, bytes ",
-        "longest path of an image ",
-        "allocations a request ",
-        "NANOSECONDS ",
+        "policies ",
+        "objects ",
+        "images ",
+        "program ",
+        "allocations ",
+        "TIME ",
         "compile, all policies ",
         "select, a request ",
         "verdict, an image ",
         "handler, a review ",
+        "slowest ",
     ] {
         let line = text.lines().find(|line| line.starts_with(row));
         let figures =
             line.unwrap_or_else(|| panic!("no `{row}` in\n{text}")).trim_start_matches(row);
         assert!(!figures.trim().is_empty(), "{text}");
     }
+}
+
+/// A file for one test.
+fn file(name: &str, text: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a file");
+    path.display().to_string()
+}
+
+fn said(done: &Output) -> String {
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
+/// Objects that no policy is asked about are fast, and would make everything look fast.
+#[test]
+fn what_is_not_decided_is_not_measured() {
+    let all = json(&[&SAMPLES[..], &["-o", "json"]].concat());
+    let unknown = file(
+        "bench-unknown.json",
+        r#"{"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "metadata": {"name": "train"}}"#,
+    );
+    let wrong = file(
+        "bench-wrong.yaml",
+        "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{image: 7}]}}",
+    );
+    let mut more = SAMPLES.to_vec();
+    more.splice(4..4, [unknown.as_str(), wrong.as_str()]);
+    more.extend(["-o", "json"]);
+    let done = bench(&more);
+    let figures: Value = serde_json::from_slice(&done.stdout).expect("one object of JSON");
+    assert_eq!(figures["objects"], all["objects"]);
+    assert_eq!(figures["objects_not_measured"], 2);
+    let said = said(&done);
+    assert!(said.contains("bench-unknown.json:1): caapc does not know this kind"), "{said}");
+    assert!(said.contains("containers[0].image: expected a string, found a number"), "{said}");
+}
+
+#[test]
+fn figures_of_nothing_come_with_a_warning() {
+    let without =
+        bench(&["-p", "samples/policies", "-f", "samples/workloads", "--seconds", "0.01"]);
+    let warned = said(&without);
+    assert!(warned.contains("namespace `shop` is not listed"), "{warned}");
+    assert!(warned.contains("no image has one; name them with `--scans`"), "{warned}");
+    let policy = std::fs::read_to_string("samples/policies/reject-failed.yaml").expect("a sample");
+    let nothing = policy.replace("selector: all()", "selector: nobody == 'has this'");
+    let nothing = file("bench-nothing.yaml", &nothing);
+    let mut none = SAMPLES;
+    none[1] = &nothing;
+    let done = bench(&none);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(said(&done).contains("no rule applies to any of these objects"), "{}", said(&done));
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(text.contains("rules apply to 0"), "{text}");
+}
+
+/// Every object is measured at least once, whatever the budget is; more only within it.
+#[test]
+fn few_samples_have_no_high_percentiles() {
+    let done = bench(&SAMPLES);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let compile = text.lines().find(|line| line.starts_with("compile")).expect("a row");
+    let figures: Vec<&str> = compile.split_whitespace().collect();
+    let samples: usize = figures.last().and_then(|last| last.parse().ok()).expect("a count");
+    assert!(samples >= 3, "{text}");
+    assert_eq!(samples < 1_000, figures[figures.len() - 2] == "-", "{text}");
 }
 
 #[test]
@@ -92,4 +162,17 @@ fn what_cannot_be_measured_is_refused() {
     assert_eq!(forever.status.code(), Some(2));
     let said = String::from_utf8_lossy(&forever.stderr).into_owned();
     assert!(said.contains("from 0.01 to 60"), "{said}");
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    let mut twice = Command::new(env!("CARGO_BIN_EXE_caapc"));
+    twice.current_dir(env!("CARGO_MANIFEST_DIR")).args(["bench", "-p", "-", "-f", "-"]);
+    let policy = std::fs::File::open(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/samples/policies/reject-failed.yaml"
+    ));
+    let done = twice.stdin(policy.expect("a sample")).output().expect("caapc runs");
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said(&done).contains("standard input (`-`) is given twice"), "{}", said(&done));
 }

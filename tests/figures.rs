@@ -86,14 +86,15 @@ fn conditions(machine: &Value) -> String {
 
 fn rows(results: &Value) -> String {
     let mut table = String::from(
-        "| row | what | from | measured | must | aim | |\n|---|---|---|---:|---:|---:|---|\n",
+        "| row | what | made from | measured | must | aim | reached |\n|---|---|---|---:|---:|---:|---|\n",
     );
     for row in results["rows"].as_array().expect("rows") {
         let number = |key: &str| row[key].as_f64().expect("a number");
         let measured = number("measured");
-        let mark = match measured {
-            measured if measured <= number("aim") => "aim",
-            measured if measured <= number("must") => "must",
+        let sign = if number("aim") > number("must") { -1.0 } else { 1.0 };
+        let mark = match sign * measured {
+            measured if measured <= sign * number("aim") => "aim",
+            measured if measured <= sign * number("must") => "must",
             _ => "**missed**",
         };
         table.push_str(&format!(

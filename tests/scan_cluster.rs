@@ -149,7 +149,9 @@ fn racing_writers(cluster: &Cluster) {
             std::fs::write(&path, report.replace("2026-01-10T09", &at)).expect("a file");
             let mut command = Command::new(env!("CARGO_BIN_EXE_caapc"));
             let image = format!("example.com/racing:{round}");
-            command.args(["scan", "import", "-q", "--apply", "--now", NOW, "--image", &image]).arg(path);
+            command
+                .args(["scan", "import", "-q", "--apply", "--now", NOW, "--image", &image])
+                .arg(path);
             command.env("KUBECONFIG", cluster.kubeconfig()).stdout(std::process::Stdio::null());
             command.spawn().expect("caapc starts")
         });

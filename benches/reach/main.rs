@@ -16,6 +16,7 @@ mod plot;
 mod results;
 #[path = "../sides.rs"]
 mod sides;
+#[path = "../table.rs"]
 mod table;
 #[path = "../workload.rs"]
 mod workload;

@@ -2,7 +2,6 @@
 //!
 //! It reads and prints; what is decided comes from `admission`. Start at [`run`].
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use caapc_vm::run::Scratch;
@@ -10,10 +9,10 @@ use caapc_vm::trace::trace;
 use serde_json::json;
 
 use super::io::{Exit, Failure, Out, Output, colour_wanted, shown, tell, tell_part};
-use super::offline::Court;
 use super::offline::facts::{self, Facts, Labels};
 use super::offline::objects::{self, Item, Rest};
 use super::offline::report::{Line, text};
+use super::offline::{Court, Warnings};
 use super::policies;
 use super::switches::Switches;
 use crate::admission::workload::Workload;
@@ -120,7 +119,7 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
         out,
         output: args.output,
         colour: colour_wanted(),
-        told: BTreeSet::new(),
+        warnings: Warnings::default(),
         rejected: 0,
         trace: args.trace.then(Scratch::new),
     };
@@ -176,8 +175,7 @@ struct Printer<'o> {
     out: &'o mut Out,
     output: Output,
     colour: bool,
-    /// Warnings that were told; each is told once.
-    told: BTreeSet<String>,
+    warnings: Warnings,
     rejected: usize,
     /// The machine's, if each instruction is shown.
     trace: Option<Scratch>,
@@ -187,11 +185,7 @@ impl Printer<'_> {
     fn decide(&mut self, court: &mut Court, item: &Item) -> Result<(), Failure> {
         let now = court.now();
         court.decide(item, |snapshot, answer| {
-            for warning in answer.warnings.lines() {
-                if self.told.insert(warning.to_owned()) {
-                    tell(format_args!("caapc: warning: {}", shown(warning)));
-                }
-            }
+            self.warnings.tell(answer);
             let trace = self.trace.as_mut().map(|scratch| traces(scratch, snapshot, answer));
             let line = Line::new(item, snapshot, answer);
             self.rejected += usize::from(line.reason.is_some());
@@ -220,19 +214,7 @@ impl Printer<'_> {
             self.out.line(&format!("{objects}: {allowed} allowed, {} rejected", self.rejected))?;
         }
         self.out.flush()?;
-        let others: usize = rest.without_pods.values().sum();
-        if others > 0 {
-            let kinds: Vec<_> = rest
-                .without_pods
-                .iter()
-                .map(|(kind, count)| format!("{count} {}", shown(kind)))
-                .collect();
-            let what = match others {
-                1 => "1 object creates no pods and is not decided".to_owned(),
-                _ => format!("{others} objects create no pods and are not decided"),
-            };
-            tell(format_args!("caapc: {what}: {}", kinds.join(", ")));
-        }
+        rest.tell();
         if rest.items == 0 {
             tell(format_args!("caapc: no object to decide"));
         }

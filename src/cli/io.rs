@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::admission::text::is_safe;
 
@@ -185,6 +186,7 @@ pub fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let name = path_name(path);
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
+        take_stdin()?;
         std::io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
     } else {
         std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
@@ -197,6 +199,19 @@ pub fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(bytes)
+}
+
+/// Takes standard input, which whoever names it twice would find empty.
+///
+/// # Errors
+/// [`Failure::Input`] the second time.
+pub fn take_stdin() -> Result<(), Failure> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        let what = "standard input (`-`) is given twice, and can be read once; name a file instead";
+        return Err(Failure::Input(what.to_owned()));
+    }
+    Ok(())
 }
 
 /// The name a user knows a file by.

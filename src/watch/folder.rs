@@ -166,6 +166,16 @@ pub(super) fn bytes(path: &Path, stamp: Stamp) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// Says what is wrong with a file, and what counts instead.
+pub(super) fn wrong_file(path: &Path, reason: &str, held: bool) {
+    let file = path.display();
+    if held {
+        tracing::error!(%file, reason, "a file is wrong; what it last held stays");
+    } else {
+        tracing::error!(%file, reason, "a file is wrong, and nothing of it is known from before");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

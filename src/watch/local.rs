@@ -279,12 +279,12 @@ impl<T: Clone> Files<T> {
                 continue;
             }
             let text = text.as_deref().map_err(Clone::clone);
+            let held = !last.is_empty();
             let read = read(&path, text, &last);
             let (now, faults) = read.unwrap_or_else(|fault| (last, vec![fault]));
             for reason in &faults {
                 metrics.malformed.get_or_create(&Shelf { shelf: self.shelf }).inc();
-                let file = path.display();
-                tracing::error!(%file, reason, "a file is wrong; what it last held stays");
+                folder::wrong_file(&path, reason, held);
             }
             self.known.insert(path, Known { stamp, last: now, missed: false, emptied: false });
         }

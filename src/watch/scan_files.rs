@@ -121,8 +121,7 @@ impl ScanFiles {
                 }
                 Err(reason) => {
                     malformed(metrics);
-                    let file = path.display();
-                    tracing::error!(%file, reason, "a file is wrong; what it last held stays");
+                    folder::wrong_file(path, &reason, before > 0);
                     before
                 }
             };

@@ -129,6 +129,10 @@ fn tokens(text: &str, spans: Vec<Range<usize>>) -> Vec<Token> {
         .into_iter()
         .map(|span| {
             let token = &text[span.clone()];
+            // PERF: what most of a pattern is.
+            if let [byte @ (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')] = token.as_bytes() {
+                return Token { kind: Kind::Char(char::from(*byte)), span };
+            }
             let mut chars = token.chars();
             let kind = match (chars.next(), chars.next(), chars.next()) {
                 (Some('.'), ..) => Kind::Dot,

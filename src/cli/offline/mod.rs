@@ -6,13 +6,14 @@ pub mod facts;
 pub mod objects;
 pub mod report;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use caapc_vm::facts::Timestamp;
 
 use self::facts::Labels;
 use self::objects::Item;
-use super::io::{Failure, shown};
+use super::io::{Failure, shown, tell};
 use crate::admission::options::{MissingNamespace, Options};
 use crate::admission::{Answer, Snapshot, Worker, answer};
 use crate::namespaces::{Namespace, Namespaces};
@@ -85,5 +86,20 @@ impl Court {
             return Err(Failure::Input(sentence));
         }
         take(snapshot, &answer)
+    }
+}
+
+/// Tells the warnings of answers on standard error, each once.
+#[derive(Debug, Default)]
+pub struct Warnings(BTreeSet<String>);
+
+impl Warnings {
+    /// Tells those of an answer that were not told yet.
+    pub fn tell(&mut self, answer: &Answer<'_>) {
+        for warning in answer.warnings.lines() {
+            if self.0.insert(warning.to_owned()) {
+                tell(format_args!("caapc: warning: {}", shown(warning)));
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::admission::workload::Workload;
 use crate::cli::files;
-use crate::cli::io::{Failure, path_name, read_text, shown};
+use crate::cli::io::{Failure, path_name, read_text, shown, tell};
 
 /// Objects of one command.
 pub const OBJECTS_MAX: usize = 100_000;
@@ -39,6 +39,21 @@ pub struct Rest {
     pub without_pods: BTreeMap<String, usize>,
     /// How many objects were decided.
     pub items: usize,
+}
+
+impl Rest {
+    /// Says on standard error what creates no pods.
+    pub fn tell(&self) {
+        let others: usize = self.without_pods.values().sum();
+        let what = match others {
+            0 => return,
+            1 => "1 object creates no pods and is not decided".to_owned(),
+            _ => format!("{others} objects create no pods and are not decided"),
+        };
+        let kinds = self.without_pods.iter();
+        let kinds: Vec<_> = kinds.map(|(kind, count)| format!("{count} {}", shown(kind))).collect();
+        tell(format_args!("caapc: {what}: {}", kinds.join(", ")));
+    }
 }
 
 /// Reads every object of the files and hands over those that create pods, in order. A manifest

@@ -188,7 +188,8 @@ fn worst(text: &mut String, image: &ImageDecision<'_>, now: Timestamp) {
 }
 
 /// Why an allowed object was not evaluated.
-fn not_evaluated(why: &Why<'_>) -> Option<&'static str> {
+/// Why an object is not evaluated, in words; `None` if it is, or cannot be decided.
+pub fn not_evaluated(why: &Why<'_>) -> Option<&'static str> {
     Some(match why {
         Why::Operation => "DELETE and CONNECT never are",
         Why::SubResource => "this subresource holds no images",

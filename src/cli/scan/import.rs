@@ -11,7 +11,7 @@ use caapc_vm::facts::Timestamp;
 use super::destination::{Destination, Put};
 use super::facts::{ScanFiles, Thresholds};
 use crate::api::{ImageAssuranceSettingsSpec, ImageScan, ImageScanSpec, StoredState};
-use crate::cli::io::{Exit, Failure, Out, path_name, shown, tell, tell_part};
+use crate::cli::io::{Exit, Failure, Out, path_name, shown, take_stdin, tell, tell_part};
 use crate::cli::offline::facts::{clock, time};
 use crate::scan::Settings;
 use crate::scan::report::{self, Reading, Report};
@@ -86,6 +86,7 @@ impl Put for ImageScan {
 fn read(path: &Path, reading: &Reading<'_>) -> Result<Vec<Report>, Failure> {
     let name = shown(&path_name(path));
     let reports = if path == Path::new("-") {
+        take_stdin()?;
         report::read(std::io::stdin().lock(), reading)
     } else {
         let cannot =

@@ -56,8 +56,11 @@ impl Scores {
     /// # Errors
     /// One sentence, if it is outside 0.0 to 10.0.
     pub(super) fn add(&mut self, nvd: bool, version: Cvss, score: f64) -> Result<(), String> {
-        let score = Score::from_f64(score)
-            .ok_or_else(|| format!("the CVSS score {score} is outside 0.0 to 10.0"))?;
+        let score = Score::from_f64(score).ok_or_else(|| {
+            // One with hundreds of digits is not written out.
+            let shown = if score.abs() < 1e6 { score.to_string() } else { format!("{score:e}") };
+            format!("the CVSS score {shown} is outside 0.0 to 10.0")
+        })?;
         let all = if nvd { &mut self.nvd } else { &mut self.others };
         let place = &mut all[version as usize];
         *place = (*place).max(Some(score));
