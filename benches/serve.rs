@@ -366,7 +366,7 @@ struct Nothing;
 impl Handler for Nothing {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-        match body::read(request.into_body(), 8 << 20, deadline).await {
+        match body::read(request.into_body(), 8 << 20, deadline, |_| Ok(())).await {
             Ok(_) => status::json(StatusCode::OK, bytes::Bytes::from_static(ALLOWED)),
             Err(refused) => *refused,
         }

@@ -35,14 +35,19 @@ fn file(folder: &str, name: &str, text: &str) -> String {
 
 #[track_caller]
 fn refused(done: &Output, sentence: &str) {
+    refused_with(done, 2, sentence);
+}
+
+#[track_caller]
+fn refused_with(done: &Output, code: i32, sentence: &str) {
     let error = String::from_utf8_lossy(&done.stderr);
     assert!(error.contains(sentence), "{error}");
-    assert_eq!(done.status.code(), Some(2), "{error}");
+    assert_eq!(done.status.code(), Some(code), "{error}");
 }
 
 /// `caapc ... 2>&1 | head -1`: the reader goes away, and the exit code still says what was found.
 #[test]
-fn nobody_listening_on_standard_error_changes_no_exit_code() {
+fn nobody_listening_changes_no_exit_code() {
     let (policy, pod) = (file("pipe", "policy.yaml", POLICY), file("pipe", "pod.yaml", POD));
     let commands: [(&[&str], i32); 3] = [
         (&["lint", "/no/such/file"], 2),
@@ -54,8 +59,50 @@ fn nobody_listening_on_standard_error_changes_no_exit_code() {
         drop(reader);
         let status = caapc(args).stdout(Stdio::null()).stderr(writer).status().expect("caapc");
         assert_eq!(status.code(), Some(code), "{args:?}");
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        let status = caapc(args).stdout(writer).stderr(Stdio::null()).status().expect("caapc");
+        assert_eq!(status.code(), Some(code), "{args:?}, nobody reads the results");
     }
     std::fs::remove_dir_all(folder("pipe")).expect("clean");
+}
+
+/// What is written to keeps what it is: a link, its permissions, a device.
+#[test]
+#[cfg(unix)]
+fn a_file_that_is_written_to_stays_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let policy = file("write", "policy.yaml", POLICY);
+    let at = |name: &str| folder("write").join(name);
+    let compile = |name: &str| {
+        let to = at(name).display().to_string();
+        caapc(&["compile", "-o", &to, &policy]).output().expect("caapc")
+    };
+    file("write", "secret", "old");
+    std::fs::set_permissions(at("secret"), PermissionsExt::from_mode(0o600)).expect("mode");
+    symlink(at("secret"), at("link")).expect("a link");
+    assert!(compile("link").status.success());
+    assert!(at("link").symlink_metadata().expect("a link").is_symlink());
+    let meta = at("secret").metadata().expect("a file");
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+    assert!(std::fs::read(at("secret")).expect("a file").starts_with(b"caapc"));
+
+    file("write", "kept", "old");
+    std::fs::set_permissions(at("kept"), PermissionsExt::from_mode(0o444)).expect("mode");
+    refused_with(&compile("kept"), 3, "may not be written to");
+    assert_eq!(std::fs::read(at("kept")).expect("a file"), b"old");
+
+    let fifo = at("fifo").display().to_string();
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    if made.is_ok_and(|status| status.success()) {
+        let reader = std::thread::spawn(move || std::fs::read(fifo).expect("a pipe"));
+        assert!(compile("fifo").status.success());
+        assert!(reader.join().expect("it reads").starts_with(b"caapc"));
+        assert!(at("fifo").metadata().expect("a pipe").file_type().is_fifo());
+    }
+    let left: Vec<_> = std::fs::read_dir(folder("write")).expect("a folder").flatten().collect();
+    assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().ends_with(".part")));
+    std::fs::remove_dir_all(folder("write")).expect("clean");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Handler for Echo {
             self.slow.acquire().await.expect("open").forget();
         }
         let deadline = Instant::now() + self.body_read;
-        match body::read(request.into_body(), 1 << 20, deadline).await {
+        match body::read(request.into_body(), 1 << 20, deadline, |_| Ok(())).await {
             Ok(body) => status::text(StatusCode::OK, format!("{} bytes\n", body.len())),
             Err(refused) => *refused,
         }

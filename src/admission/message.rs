@@ -112,14 +112,15 @@ impl Texts {
             let line = &mut Bounded::new(&mut self.line, room);
             let _ = image_line(line, snapshot, image, first, &self.criteria, now);
             // The first image is always told, if need be cut; the others whole or not at all.
-            if self.line.ends_with('…') && !std::ptr::eq(image, first.unwrap_or(image)) {
+            if line.is_cut() && !std::ptr::eq(image, first.unwrap_or(image)) {
                 break;
             }
             self.message.push_str(&self.line);
             left -= 1;
         }
         if left > 0 {
-            let _ = write!(self.message, "\nand {left} more rejected images");
+            let plural = if left == 1 { "" } else { "s" };
+            let _ = write!(self.message, "\nand {left} more rejected image{plural}");
         }
     }
 

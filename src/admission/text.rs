@@ -54,17 +54,20 @@ impl<'o> Bounded<'o> {
 
     /// Writes a part that has a limit of its own.
     pub fn part(&mut self, bytes_max: usize, part: &str) {
-        let _ = self.inner(bytes_max).write_str(part);
+        let end = self.end.min(self.out.len() + bytes_max);
+        let mut inner = Bounded { cut: self.cut, out: self.out, end };
+        let _ = inner.write_str(part);
+        self.cut |= inner.cut && end == self.end;
+    }
+
+    /// Whether something did not fit; parts that were cut at their own limit do not count.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     #[cold]
     fn by_character(&mut self, text: &str) -> fmt::Result {
         text.chars().filter(|&c| is_safe(c)).try_for_each(|c| self.write_char(c))
-    }
-
-    fn inner(&mut self, bytes_max: usize) -> Bounded<'_> {
-        let end = self.end.min(self.out.len() + bytes_max);
-        Bounded { cut: self.cut, out: self.out, end }
     }
 }
 

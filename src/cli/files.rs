@@ -39,7 +39,7 @@ pub struct Source {
 /// [`Failure::Input`] for a path that does not exist, a folder without any file that counts,
 /// `-` given twice, and over the limits above.
 pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut walk = Walk { files: Vec::new(), seen: HashSet::new(), entries: 0, bytes: 0 };
+    let mut walk = Walk::default();
     for path in paths {
         if path == Path::new("-") {
             if !walk.seen.insert(path.clone()) {
@@ -50,10 +50,9 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
         let meta = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
         if meta.is_dir() {
-            let before = walk.files.len();
-            let known = walk.seen.len();
+            let before = walk.met;
             walk.folder(path, &mut Vec::new())?;
-            if walk.files.len() == before && walk.seen.len() == known {
+            if walk.met == before {
                 return Err(Failure::Input(format!(
                     "{}: no *.yaml, *.yml or *.json file in this folder",
                     path_name(path)
@@ -77,10 +76,13 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
         .collect()
 }
 
+#[derive(Default)]
 struct Walk {
     files: Vec<PathBuf>,
     /// Files found, by their true path.
     seen: HashSet<PathBuf>,
+    /// How often a file that counts was met, those found before included.
+    met: usize,
     entries: usize,
     bytes: u64,
 }
@@ -89,6 +91,7 @@ impl Walk {
     fn file(&mut self, path: &Path) -> Result<(), Failure> {
         // A pipe or a device has no other name; then the path itself is what is compared.
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.met += 1;
         if self.seen.insert(real) {
             self.files.push(path.to_owned());
             // What grows after this look is held by the limit on each file.
@@ -195,6 +198,8 @@ mod tests {
         let found = list(&[root.join("b/readme.md"), root.join("a.yml"), root.clone()]);
         let found = found.expect("list");
         assert_eq!(names(&root, &found), ["b/readme.md", "a.yml", "b/c/x.JSON", "z.yaml"]);
+        let found = list(&[root.join("z.yaml"), root.join("b"), root.join("b"), root.clone()]);
+        assert_eq!(names(&root, &found.expect("list")), ["z.yaml", "b/again.yaml", "b/c/x.JSON"]);
         fs::remove_dir_all(root).expect("clean");
     }
 

@@ -76,20 +76,23 @@ pub fn colour_wanted() -> bool {
         && std::io::stdout().is_terminal()
 }
 
-/// Where results go. A closed pipe ends the program quietly, as users of `head` expect.
+/// Where results go. When nobody reads them any more, as after `head`, the rest is dropped; the
+/// exit code is what it would have been.
 pub struct Out {
     inner: Box<dyn Write>,
+    closed: bool,
 }
 
 impl Out {
     /// Standard output, buffered.
     pub fn stdout() -> Self {
-        Self { inner: Box::new(std::io::BufWriter::new(std::io::stdout())) }
+        let inner = Box::new(std::io::BufWriter::new(std::io::stdout()));
+        Self { inner, closed: false }
     }
 
     /// Writes text as it is.
     pub fn text(&mut self, text: &str) -> Result<(), Failure> {
-        self.inner.write_all(text.as_bytes()).map_err(write_failed)
+        self.bytes(text.as_bytes())
     }
 
     /// Writes text and a newline.
@@ -100,12 +103,31 @@ impl Out {
 
     /// Writes bytes as they are.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.inner.write_all(bytes).map_err(write_failed)
+        self.with(|inner| inner.write_all(bytes))
     }
 
     /// Hands everything to the system.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        self.inner.flush().map_err(write_failed)
+        self.with(|inner| inner.flush())
+    }
+
+    fn with(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        match write(&mut *self.inner) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => {
+                Err(Failure::Environment(format!("cannot write to standard output: {error}")))
+            }
+        }
     }
 }
 
@@ -119,13 +141,6 @@ pub fn tell_part(text: fmt::Arguments<'_>) {
 /// [`tell_part`] and a newline.
 pub fn tell(line: fmt::Arguments<'_>) {
     tell_part(format_args!("{line}\n"));
-}
-
-fn write_failed(error: std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
-        std::process::exit(0);
-    }
-    Failure::Environment(format!("cannot write to standard output: {error}"))
 }
 
 /// Reads a text file, or standard input for `-`, up to [`FILE_BYTES_MAX`].
@@ -164,18 +179,47 @@ fn too_large(path: &Path, bytes_max: u64) -> Failure {
     ))
 }
 
-/// Writes a file whole: to a new one beside it first, so that a failure leaves the old one.
+/// Writes a file whole: to a new one beside it first, so that a failure leaves the old one. Links
+/// are followed, and what is no regular file, such as a device, is written to as it is.
 ///
 /// # Errors
-/// [`Failure::Environment`] if the folder cannot be written to.
+/// [`Failure::Environment`] if it or its folder cannot be written to.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = Path::new(&name);
-    std::fs::write(part, bytes).and_then(|()| std::fs::rename(part, path)).map_err(|error| {
-        let _ = std::fs::remove_file(part);
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let written = match std::fs::metadata(&real) {
+        Ok(meta) if !meta.is_file() => {
+            let file = std::fs::OpenOptions::new().write(true).open(&real);
+            file.and_then(|mut file| file.write_all(bytes))
+        }
+        Ok(meta) if meta.permissions().readonly() => {
+            Err(std::io::Error::other("the file is there and may not be written to"))
+        }
+        Ok(meta) => replace_file(&real, bytes, Some(meta.permissions())),
+        Err(_) => replace_file(&real, bytes, None),
+    };
+    written.map_err(|error| {
         Failure::Environment(format!("{}: cannot be written: {error}", path_name(path)))
     })
+}
+
+fn replace_file(
+    path: &Path,
+    bytes: &[u8],
+    permissions: Option<std::fs::Permissions>,
+) -> std::io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = Path::new(&name);
+    // One that is there is somebody else's.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(part)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| permissions.map_or(Ok(()), |kept| file.set_permissions(kept)))
+        .and_then(|()| std::fs::rename(part, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(part);
+    }
+    written
 }
 
 /// Reads a file, or standard input for `-`, up to a number of bytes.

@@ -23,22 +23,32 @@ pub fn announced(body: &Incoming, bytes_max: usize) -> Result<usize, Box<Respons
     }
 }
 
-/// Reads a body; in one piece without a copy when it came so.
+/// Most bodies are smaller.
+const USUAL_BYTES: usize = 64 << 10;
+
+/// Reads a body; in one piece without a copy when it came so. `room` is asked before so many bytes
+/// are kept.
 ///
 /// # Errors
-/// `413` beyond `bytes_max`, `408` after the deadline, `400` if the client goes away.
+/// `413` beyond `bytes_max`, `408` after the deadline, `400` if the client goes away, and what
+/// `room` refuses with.
 pub async fn read(
     body: Incoming,
     bytes_max: usize,
     deadline: Instant,
+    room: impl FnMut(usize) -> Result<(), Box<Response<Body>>>,
 ) -> Result<Bytes, Box<Response<Body>>> {
-    tokio::time::timeout_at(deadline, read_all(body, bytes_max)).await.unwrap_or_else(|_| {
+    tokio::time::timeout_at(deadline, read_all(body, bytes_max, room)).await.unwrap_or_else(|_| {
         let message = "the body of the request did not arrive in time";
         Err(refused(StatusCode::REQUEST_TIMEOUT, message))
     })
 }
 
-async fn read_all(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Box<Response<Body>>> {
+async fn read_all(
+    mut body: Incoming,
+    bytes_max: usize,
+    mut room: impl FnMut(usize) -> Result<(), Box<Response<Body>>>,
+) -> Result<Bytes, Box<Response<Body>>> {
     let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
     let mut first = Bytes::new();
     let mut whole: Option<BytesMut> = None;
@@ -51,11 +61,14 @@ async fn read_all(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Box<Res
         if length > bytes_max {
             return Err(too_large(bytes_max));
         }
+        room(length)?;
         match &mut whole {
             Some(whole) => whole.extend_from_slice(&data),
             None if first.is_empty() => first = data,
             None => {
-                let mut joined = BytesMut::with_capacity(expected.clamp(length, bytes_max));
+                // What is only announced takes no memory yet, beyond what most bodies have.
+                let usual = expected.min(USUAL_BYTES).clamp(length, bytes_max);
+                let mut joined = BytesMut::with_capacity(usual);
                 joined.extend_from_slice(&first);
                 joined.extend_from_slice(&data);
                 whole = Some(joined);
@@ -75,13 +88,15 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
     if media.is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
         return require_plain(headers);
     }
-    let given = given.map_or("no content type".to_owned(), |value| {
-        format!("`{}`", status::clean(&String::from_utf8_lossy(value)))
-    });
-    Err(refused(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        &format!("an AdmissionReview must be sent as application/json, not {given}"),
-    ))
+    let message = match given {
+        None => "an AdmissionReview must be sent as application/json; this has no content type"
+            .to_owned(),
+        Some(given) => format!(
+            "an AdmissionReview must be sent as application/json, not `{}`",
+            status::clean(&String::from_utf8_lossy(given))
+        ),
+    };
+    Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message))
 }
 
 /// Nothing is unpacked here, so that a small body stays a small body.

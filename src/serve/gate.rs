@@ -1,8 +1,9 @@
 //! How much work is let in at the same time.
 //!
-//! A request holds a place from its head to its answer; some of them work, the others wait in a
-//! bounded queue, and one more is answered with 429 at once (spec: webhook, "Answers"). Bodies
-//! have a budget in bytes of their own, taken before they are read. Nothing here waits for a lock.
+//! A request holds a place from when its body is there to its answer; some of them work, the others
+//! wait in a bounded queue, and one more is answered with 429 at once (spec: webhook, "Answers").
+//! Bodies have a budget in bytes of their own, taken as they arrive: whoever announces a body and
+//! does not send it holds neither. Nothing here waits for a lock.
 
 use std::sync::Arc;
 
@@ -39,11 +40,18 @@ pub struct Gate {
     kib: Arc<Semaphore>,
 }
 
+/// Room for the bytes of one body, as far as they have arrived.
+#[derive(Debug)]
+pub struct Room {
+    kib: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
 /// A place among the requests that are let in.
 #[derive(Debug)]
 pub struct Place {
     _place: OwnedSemaphorePermit,
-    _kib: OwnedSemaphorePermit,
+    _room: Room,
     turns: Arc<Semaphore>,
 }
 
@@ -57,15 +65,48 @@ impl Gate {
         }
     }
 
-    /// Lets a request with a body of at most `bytes` in.
+    /// Room for a body of at most `bytes` that is about to arrive.
+    ///
+    /// # Errors
+    /// At once, if a request with such a body could not be let in now.
+    pub fn room(&self, bytes: usize) -> Result<Room, Full> {
+        if self.places.available_permits() == 0 {
+            return Err(Full::Queue);
+        }
+        if self.kib.available_permits() < bytes.div_ceil(1024) {
+            return Err(Full::Bodies);
+        }
+        Ok(Room { kib: Arc::clone(&self.kib), held: None })
+    }
+
+    /// Lets a request whose body is there in.
     ///
     /// # Errors
     /// At once, if there is no place for it.
-    pub fn enter(&self, bytes: usize) -> Result<Place, Full> {
+    pub fn enter(&self, room: Room) -> Result<Place, Full> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Full::Queue)?;
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let kib = Arc::clone(&self.kib).try_acquire_many_owned(kib).map_err(|_| Full::Bodies)?;
-        Ok(Place { _place: place, _kib: kib, turns: Arc::clone(&self.turns) })
+        Ok(Place { _place: place, _room: room, turns: Arc::clone(&self.turns) })
+    }
+}
+
+impl Room {
+    /// Takes room until there is enough for `bytes`.
+    ///
+    /// # Errors
+    /// If there is none left.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(1024).saturating_sub(held);
+        if more == 0 {
+            return Ok(());
+        }
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.kib).try_acquire_many_owned(more).map_err(|_| Full::Bodies)?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
     }
 }
 
@@ -84,5 +125,33 @@ impl Place {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(Full::Deadline),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_taken_as_bytes_arrive() {
+        let gate = Gate::new(1, 0, 8 << 10);
+        assert!(matches!(gate.room(9 << 10), Err(Full::Bodies)), "it could never be let in");
+        // Two that announce all there is, and send nothing, are in nobody's way.
+        let mut slow = gate.room(8 << 10).expect("room");
+        let mut slower = gate.room(8 << 10).expect("room");
+        let mut quick = gate.room(700).expect("room");
+        quick.grow(700).expect("room");
+        let place = gate.enter(quick).expect("a place");
+        assert!(matches!(gate.room(1), Err(Full::Queue)));
+        slow.grow(3 << 10).expect("room");
+        slow.grow(7 << 10).expect("room");
+        assert_eq!(slower.grow(1), Err(Full::Bodies));
+        drop(place);
+        slower.grow(1).expect("room");
+        drop(slow);
+        slower.grow(8 << 10).expect("room");
+        assert_eq!(gate.kib.available_permits(), 0);
+        drop(slower);
+        assert_eq!(gate.kib.available_permits(), 8);
     }
 }

@@ -1,10 +1,11 @@
 //! The two webhooks: reviews in, answers out; everything between the socket and `admission`.
 //!
-//! A review takes a place, its body is read, a namespace that is not known is fetched, and then
-//! it is decided on this thread without waiting for anything. Start at [`Webhook::handle`].
+//! A review's body is read, it takes a place, a namespace that is not known is fetched, and then it
+//! is decided on this thread without waiting for anything. Start at [`Webhook::handle`].
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt::Write;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use super::limits::Limits;
 use super::status::{self, Body};
 use crate::admission::decide::{Decision, Why};
 use crate::admission::options::{Mode, Options};
+use crate::admission::text::{Bounded, is_safe};
 use crate::admission::{self, Answer, Snapshot, Worker};
 use crate::byte_search::is_plain;
 use crate::namespaces::Namespace;
@@ -163,7 +165,7 @@ impl Webhook {
         }
     }
 
-    /// Checks what can be known from the head, takes a place, and reads the body.
+    /// Checks what can be known from the head, reads the body, and takes a place.
     async fn enter(
         &self,
         request: Request<Incoming>,
@@ -178,10 +180,12 @@ impl Webhook {
         body::require_json(request.headers())?;
         let bytes_max = self.limits.body_bytes_max;
         let announced = body::announced(request.body(), bytes_max)?;
-        let place = gate.enter(announced).map_err(|full| self.full(full))?;
+        let full = |full| self.full(full);
+        let mut room = gate.room(announced).map_err(full)?;
         let read_by = deadline.min(begun + self.limits.body_read);
-        let body = body::read(request.into_body(), bytes_max, read_by).await?;
-        Ok((place, body))
+        let grow = |bytes| room.grow(bytes).map_err(full);
+        let body = body::read(request.into_body(), bytes_max, read_by, grow).await?;
+        Ok((gate.enter(room).map_err(full)?, body))
     }
 
     fn full(&self, full: Full) -> Box<Response<Body>> {
@@ -276,7 +280,7 @@ impl Webhook {
             uid = &*printable(request.uid),
             decision = action,
             why = decision.why.word(),
-            policy,
+            policy = &*printable(policy),
             rule = index,
             generation = snapshot.generation,
             latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -286,7 +290,7 @@ impl Webhook {
             name = &*printable(decision.name),
             dry_run = request.dry_run,
             images = decision.images.len(),
-            reason = &*printable(answer.reason),
+            reason = answer.reason,
             "decided"
         );
         if let Some(rejected) =
@@ -349,18 +353,23 @@ fn refused(code: StatusCode, message: &str) -> Box<Response<Body>> {
     Box::new(status::failure(code, message))
 }
 
+/// Bytes of a user's text in a log line: more than any name that an API server takes.
+const LOGGED_BYTES_MAX: usize = 320;
+
 /// A user's text as a log line may have it; almost always as it is.
 fn printable(text: &str) -> Cow<'_, str> {
-    if !is_plain(text) && text.chars().any(char::is_control) {
-        Cow::Owned(text.chars().filter(|c| !c.is_control()).collect())
-    } else {
-        Cow::Borrowed(text)
+    if text.len() <= LOGGED_BYTES_MAX && is_plain(text) {
+        return Cow::Borrowed(text);
     }
+    let mut safe = String::new();
+    // What does not fit is dropped, and the cut is marked.
+    let _ = Bounded::new(&mut safe, LOGGED_BYTES_MAX).write_str(text);
+    Cow::Owned(safe)
 }
 
 /// The same for a message of several lines.
 fn lines(text: &str) -> String {
-    text.chars().filter(|&c| !c.is_control() || c == '\n').collect()
+    text.chars().filter(|&c| is_safe(c) || c == '\n').collect()
 }
 
 /// How long a request may take: a tenth less than its client waits, so that it gets an answer.
@@ -408,6 +417,14 @@ pub fn machine_clock() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_logged_is_bounded_and_safe() {
+        assert!(matches!(printable("shop"), Cow::Borrowed("shop")));
+        assert_eq!(printable("a\u{1b}[31m\n\u{202e}b\u{2028}é"), "a[31mbé");
+        let long = printable(&"é".repeat(100_000)).into_owned();
+        assert!(long.len() <= LOGGED_BYTES_MAX && long.ends_with('…'), "{}", long.len());
+    }
 
     #[test]
     fn the_timeout_of_the_api_server_bounds_ours() {

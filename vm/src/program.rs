@@ -218,8 +218,8 @@ pub enum Age {
 
 impl std::fmt::Display for RuleInfo<'_> {
     /// The criteria, as a policy's author thinks of them: `imageScanStatus IsOneOf Pass, Warn`.
-    /// Patterns are escaped; in the alternate form (`{:#}`) they stand in backticks as they were
-    /// written, for whoever makes them safe himself.
+    /// Patterns are escaped; in the alternate form (`{:#}`) those of printable ASCII stand in
+    /// backticks as they were written.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut and = "";
         if let Some((none_of, patterns)) = self.patterns() {
@@ -227,7 +227,8 @@ impl std::fmt::Display for RuleInfo<'_> {
             f.write_str(membership(none_of))?;
             for (nth, pattern) in patterns.enumerate() {
                 f.write_str(if nth == 0 { " " } else { ", " })?;
-                if f.alternate() {
+                let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'`';
+                if f.alternate() && pattern.bytes().all(plain) {
                     ["`", pattern, "`"].into_iter().try_for_each(|part| f.write_str(part))?;
                 } else {
                     std::fmt::Debug::fmt(pattern, f)?;

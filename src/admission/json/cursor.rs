@@ -42,7 +42,7 @@ impl<'b> Cursor<'b> {
     /// afterwards. `None` when the object is over, standing behind it.
     #[inline]
     pub fn key(&mut self, end: usize) -> Option<RawText<'b>> {
-        let quote = self.marks.key(self.at);
+        let quote = self.marks.key(self.at, end);
         if quote >= end {
             self.at = end;
             return None;

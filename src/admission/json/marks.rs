@@ -54,7 +54,9 @@ impl<'b> Marks<'b> {
         let mut depth = 0_usize;
         while let Some(byte) = bytes.get(at) {
             match byte {
-                b'"' => at = self.find(at + 1, |block, ahead| block.quotes & ahead),
+                b'"' => {
+                    at = self.find(at + 1, self.text.len(), |block, ahead| block.quotes & ahead)
+                }
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => depth = depth.saturating_sub(1),
                 _ => {}
@@ -67,11 +69,11 @@ impl<'b> Marks<'b> {
         at
     }
 
-    /// The first opening quote of a field's name at `at` or behind it; the text's length if there
-    /// is none.
+    /// The first opening quote of a field's name at `at` or behind it, before `end`; what lies
+    /// behind `end` if there is none.
     #[inline(always)]
-    pub(super) fn key(&self, at: usize) -> usize {
-        self.find(at, |block, ahead| block.keys & ahead)
+    pub(super) fn key(&self, at: usize, end: usize) -> usize {
+        self.find(at, end, |block, ahead| block.keys & ahead)
     }
 
     /// The string whose opening quote stands at `at`, without its quotes, and whether it has
@@ -80,7 +82,7 @@ impl<'b> Marks<'b> {
     pub(super) fn string(&self, at: usize) -> (&'b str, bool) {
         let start = at + 1;
         let mut slashes = 0;
-        let end = self.find(start, |block, ahead| {
+        let end = self.find(start, self.text.len(), |block, ahead| {
             let quotes = block.quotes & ahead;
             slashes |= block.slashes & ahead & before(quotes);
             quotes
@@ -89,12 +91,14 @@ impl<'b> Marks<'b> {
     }
 
     /// The first bit at `at` or behind it of those that `bits` picks from a block and the bits
-    /// that count there; the text's length if there is none.
+    /// that count there. INVARIANT (linear): no block is looked at that starts at `end` or behind
+    /// it, so that what many objects are asked for is never searched for in all that follows them.
     #[inline(always)]
-    fn find(&self, at: usize, mut bits: impl FnMut(&Block, u64) -> u64) -> usize {
+    fn find(&self, at: usize, end: usize, mut bits: impl FnMut(&Block, u64) -> u64) -> usize {
         let mut number = at / BLOCK;
         let mut ahead = u64::MAX << (at % BLOCK);
-        while let Some(block) = self.blocks.get(number) {
+        let blocks = self.blocks.get(..end.div_ceil(BLOCK)).unwrap_or(self.blocks);
+        while let Some(block) = blocks.get(number) {
             let found = bits(block, ahead);
             if found != 0 {
                 return number * BLOCK + found.trailing_zeros() as usize;
@@ -102,7 +106,7 @@ impl<'b> Marks<'b> {
             ahead = u64::MAX;
             number += 1;
         }
-        self.text.len()
+        end
     }
 }
 

@@ -105,6 +105,18 @@ fn more_lists_than_are_noted_are_walked_alike() {
     assert_eq!(items, ENDS_MAX / 2);
 }
 
+/// Asked of each of many objects in a row, a search into what follows would take quadratic time.
+#[test]
+fn a_name_is_searched_for_in_its_object_only() {
+    let arena = Bump::new();
+    let text = format!(r#"{{"a":{{}},"b":"{}","c":1}}"#, "x".repeat(500));
+    let (marks, regular) = mark(&text, &arena);
+    let end = r#"{"a":{}"#.len();
+    assert!(regular && marks.key(end - 1, end) < 2 * super::marks::BLOCK);
+    assert_eq!(marks.key(end + 10, 64), 64, "none up to there");
+    assert_eq!(marks.key(end + 10, text.len()), text.len() - r#""c":1}"#.len());
+}
+
 /// What a cursor finds in a text, as serde_json has it.
 fn walked(cursor: &mut Cursor<'_>, arena: &Bump) -> Value {
     match cursor.kind() {

@@ -266,11 +266,18 @@ pub fn labels(text: &str) -> Result<Labels, String> {
     if text.is_empty() {
         return Ok(Labels::default());
     }
-    let pair = |part: &str| match part.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("`{}` is not KEY=VALUE", shown(part))),
-    };
-    text.split(',').map(pair).collect()
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for part in text.split(',') {
+        let (key, value) = part
+            .split_once('=')
+            .filter(|(key, value)| !key.is_empty() && !value.contains('='))
+            .ok_or_else(|| format!("`{}` is not KEY=VALUE", shown(part)))?;
+        if labels.iter().any(|(known, _)| known == key) {
+            return Err(format!("the key `{}` is given twice", shown(key)));
+        }
+        labels.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(labels.into())
 }
 
 #[cfg(test)]
@@ -305,6 +312,8 @@ mod tests {
         assert!(refused("nginx=Pass,2y").contains("is no age"));
         assert!(refused("nginx=Pass,99999999999999999999d").contains("is no age"));
         assert!(labels("a").unwrap_err().contains("KEY=VALUE"));
+        assert!(labels("a==b").unwrap_err().contains("KEY=VALUE"));
+        assert_eq!(labels("a=1,b=2,a=1").unwrap_err(), "the key `a` is given twice");
         assert_eq!(
             *labels("a=1,b=").unwrap(),
             [("a".into(), "1".into()), ("b".into(), String::new())]

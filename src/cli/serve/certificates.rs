@@ -53,7 +53,9 @@ impl Certificate {
             ))
         })?;
         let files = Files { client_ca: listen.client_ca.clone(), ..files };
-        let tls = Tls::load(files).map_err(|error| Failure::Environment(error.to_string()))?;
+        // The others were made just now.
+        let tls =
+            Tls::load(files).map_err(|error| Failure::Input(format!("--client-ca: {error}")))?;
         Ok(Self { tls: Arc::new(tls), made_ca: Some(ca) })
     }
 

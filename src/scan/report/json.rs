@@ -1,6 +1,7 @@
 //! Reading JSON piece by piece: arrays whose elements are handled one at a time, and objects of
 //! which only some fields are looked at.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -60,6 +61,14 @@ pub(super) trait Fields<'de> {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
+/// Fields of one object; scanners write a few dozen.
+const FIELDS_MAX: usize = 10_000;
+
+/// The beginning of a name, for a message.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
 /// Reads an object into something that takes fields as they come; `null` has none.
 pub(super) struct Object<'o, T>(pub(super) &'o mut T);
 
@@ -79,8 +88,17 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Object<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
+            if seen.contains(&name) {
+                let name = shown(&name);
+                return Err(A::Error::custom(format!("the key `{name}` is given twice")));
+            }
+            if seen.len() == FIELDS_MAX {
+                return Err(A::Error::custom(format!("more than {FIELDS_MAX} keys in one object")));
+            }
             self.0.field(&name, &mut map)?;
+            seen.insert(name);
         }
         Ok(())
     }

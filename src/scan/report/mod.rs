@@ -268,6 +268,9 @@ fn from_yaml(input: impl Read) -> Result<Vec<Draft>, Fault> {
         serde_saphyr::from_multiple(&text).map_err(|error| {
             Fault::from(format!("neither JSON nor YAML: {}", super::files::in_yaml(&error)))
         })?;
+    if documents.iter().all(serde_json::Value::is_null) {
+        return Err("empty but for comments or `null`: the scanner wrote nothing".into());
+    }
     let mut drafts = Vec::new();
     for document in documents.into_iter().filter(|document| !document.is_null()) {
         if !document.is_object() && !document.is_array() {
