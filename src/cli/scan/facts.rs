@@ -1,12 +1,12 @@
 //! Flags that say where scan results, exceptions and settings are, and from which scores on images
 //! warn and fail. `caapc eval`, `caapc test` and `caapc scan` share them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use caapc_vm::facts::Timestamp;
 
 use crate::api::{Score, ThresholdBoundary};
-use crate::cli::io::{Failure, shown, tell};
+use crate::cli::io::{Failure, path_name, shown, tell};
 use crate::scan::ScanShelf;
 use crate::scan::files::{self, Sources, ThresholdsGiven};
 
@@ -65,6 +65,13 @@ impl ScanFiles {
         now: Timestamp,
     ) -> Result<crate::scan::ScanStore, Failure> {
         let Self { scans, exceptions, settings, .. } = self;
+        for (flag, paths) in [("--scans", scans), ("--exceptions", exceptions)] {
+            if paths.iter().any(|path| path == Path::new("-")) {
+                return Err(Failure::Input(format!(
+                    "{flag}: standard input (`-`) is not read here; name a file or folder"
+                )));
+            }
+        }
         let (store, notes) = files::load(&Sources {
             scans,
             exceptions,
@@ -75,6 +82,10 @@ impl ScanFiles {
         .map_err(|why| Failure::Input(shown(&why)))?;
         for note in notes {
             tell(format_args!("caapc: {}", shown(&note)));
+        }
+        if let (Some(first), 0) = (scans.first(), store.scans()) {
+            let first = shown(&path_name(first));
+            tell(format_args!("caapc: warning: --scans {first}: no scan result is there"));
         }
         Ok(store)
     }
