@@ -11,22 +11,25 @@ use serde_json::{Value, json};
 /// The machine while something is measured.
 pub struct Conditions {
     start: Instant,
+    processors: usize,
     used: Option<f64>,
 }
 
 impl Conditions {
     pub fn begin() -> Self {
-        Self { start: Instant::now(), used: used_by_others() }
+        let processors = std::thread::available_parallelism().map_or(0, usize::from);
+        Self { start: Instant::now(), processors, used: used_by_others() }
     }
 
-    /// What it was, and how many processors other work kept busy meanwhile.
+    /// What it was, and how many processors other work kept busy meanwhile. A child's work is its
+    /// own once the child has been waited for.
     pub fn end(&self) -> Value {
         let others = used_by_others()
             .zip(self.used)
             .map(|(now, before)| (now - before).max(0.0) / self.start.elapsed().as_secs_f64());
         json!({
             "cpu": field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
-            "processors": std::thread::available_parallelism().map_or(0, usize::from),
+            "processors": self.processors,
             "compiler": compiler(),
             "others": others.map(|others| (others * 100.0).round() / 100.0),
         })

@@ -82,32 +82,32 @@ fn main() {
     };
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(120);
     let folder = std::env::temp_dir().join(format!("caapc-bench-{}", std::process::id()));
+    let conditions = results::Conditions::begin();
     let pinned = pin(std::process::id(), client_core);
     let mut server = Server::start(&folder);
     let pinned = pinned && pin(server.child.id(), server_core);
     println!("HTTP/1.1 keep-alive, TLS 1.3, a review of {} B, W10", review::BYTES);
     println!("{rounds} rounds of {BATCH} requests to each; server on one core: {pinned}");
-    // For a profiler: it sees one handler only.
-    if let Some(only) = only {
-        for connections in [1, 8] {
+    let mut table = Table::default();
+    for connections in [1, 8] {
+        if let Some(only) = only {
+            // For a profiler: it sees one handler only.
             repeat(&server, only, rounds, connections);
-        }
-    } else {
-        let conditions = results::Conditions::begin();
-        let mut table = Table::default();
-        for connections in [1, 8] {
+        } else {
             let batches = measure(&server, rounds, connections);
             report(&batches, connections);
             promises(&mut table, &batches, connections);
         }
+    }
+    println!("\nresident in the server process at the end: {:.1} MiB", server.resident_mib());
+    server.stop();
+    let _ = std::fs::remove_dir_all(&folder);
+    if only.is_none() {
         table.print();
         let results = serde_json::json!({"machine": conditions.end(), "rows": table.json()});
         println!("{}", results["machine"]);
         results::save("serve", &results);
     }
-    println!("resident in the server process at the end: {:.1} MiB", server.resident_mib());
-    server.stop();
-    let _ = std::fs::remove_dir_all(&folder);
 }
 
 /// Binds all threads of a process to one core; `false` where there is no `taskset`.

@@ -174,12 +174,19 @@ impl Texts {
 
     fn annotate(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
         let images = &mut Bounded::new(&mut self.images, ANNOTATION_BYTES_MAX - MORE_BYTES);
+        let mut by = None;
         for (nth, image) in decision.images.iter().take(ANNOTATION_IMAGES_MAX).enumerate() {
             images.ours(if nth == 0 { "" } else { "; " });
             images.part(NAME_SHOWN, image.container.name);
             images.ours(" ");
             images.part(IMAGE_SHOWN, image.container.image);
-            match (image.verdict, image.rule(snapshot)) {
+            // PERF: most images of a request are decided by the same rule.
+            let rule = match by {
+                Some((verdict, rule)) if verdict == image.verdict => rule,
+                _ => image.rule(snapshot),
+            };
+            by = Some((image.verdict, rule));
+            match (image.verdict, rule) {
                 (Verdict::Pass, _) | (_, None) => images.ours(": Allow, no rule matched"),
                 (verdict, Some(rule)) => {
                     let rejected = matches!(verdict, Verdict::Reject(_));
@@ -267,7 +274,9 @@ fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fm
     };
     line.ours(help);
     if let Some(then) = image.scan.last_scan {
-        line.ours_in_words(format_args!(", last scan {then} ({})", Ago { then, now }));
+        line.ours_in_words(format_args!(", last scan {then} ("));
+        Ago { then, now }.each(|part| line.ours(part));
+        line.ours(")");
     }
     Ok(())
 }

@@ -119,21 +119,29 @@ pub struct Ago {
     pub now: Timestamp,
 }
 
-impl fmt::Display for Ago {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Ago {
+    /// Its parts in order.
+    pub fn each(self, mut part: impl FnMut(&str)) {
         let secs = self.now.secs.saturating_sub(self.then.secs);
         let (count, unit) = match secs.unsigned_abs() {
-            count @ 0..120 => (count, "second"),
-            count @ 120..7_200 => (count / 60, "minute"),
-            count @ 7_200..172_800 => (count / 3_600, "hour"),
-            count => (count / 86_400, "day"),
+            count @ 0..120 => (count, " second"),
+            count @ 120..7_200 => (count / 60, " minute"),
+            count @ 7_200..172_800 => (count / 3_600, " hour"),
+            count => (count / 86_400, " day"),
         };
-        let plural = if count == 1 { "" } else { "s" };
-        if secs < 0 {
-            write!(f, "in {count} {unit}{plural}")
-        } else {
-            write!(f, "{count} {unit}{plural} ago")
-        }
+        part(if secs < 0 { "in " } else { "" });
+        part(itoa::Buffer::new().format(count));
+        part(unit);
+        part(if count == 1 { "" } else { "s" });
+        part(if secs < 0 { "" } else { " ago" });
+    }
+}
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.each(|part| result = result.and_then(|()| f.write_str(part)));
+        result
     }
 }
 
