@@ -32,6 +32,7 @@ use caapc::namespaces::{Namespace, Namespaces};
 use caapc::policy_set::PolicySet;
 use caapc::reference::Reference;
 use caapc::scan::{ScanShelf, ScanStore};
+use caapc::serve::guard::Arriving;
 use caapc::serve::http::Handler;
 use caapc::serve::limits::Limits;
 use caapc::serve::service::Service;
@@ -364,7 +365,7 @@ async fn start<H: Handler>(handler: H, tls: &Tls) -> Service {
 struct Nothing;
 
 impl Handler for Nothing {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: Arriving<'_>) -> Response<Body> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         match body::read(request.into_body(), 8 << 20, deadline, |_| Ok(())).await {
             Ok(_) => status::json(StatusCode::OK, bytes::Bytes::from_static(ALLOWED)),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use caapc::admission::Snapshot;
 use caapc::admission::options::Options;
+use caapc::serve::guard::Arriving;
 use caapc::serve::http::Handler;
 use caapc::serve::limits::Limits;
 use caapc::serve::service::Service;
@@ -45,9 +46,9 @@ pub fn post(
 struct Current(ArcSwapOption<Webhook>);
 
 impl Handler for Current {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, arriving: Arriving<'_>) -> Response<Body> {
         match self.0.load_full() {
-            Some(webhook) => webhook.handle(request).await,
+            Some(webhook) => webhook.handle(request, arriving).await,
             None => status::failure(StatusCode::INTERNAL_SERVER_ERROR, "no case is running"),
         }
     }

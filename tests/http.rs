@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use caapc::serve::guard::Arriving;
 use caapc::serve::http::{Handler, Listener};
 use caapc::serve::limits::Limits;
 use caapc::serve::status::{self, Body};
@@ -23,7 +24,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-/// Answers with the length of the body; `/slow` waits until the test lets it go.
+/// Answers with the length of the body; `/slow` has no use for it, and waits until the test lets it
+/// go.
 struct Echo {
     slow: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -31,8 +33,9 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, arriving: Arriving<'_>) -> Response<Body> {
         if request.uri().path() == "/slow" {
+            arriving.done();
             self.waiting.add_permits(1);
             self.slow.acquire().await.expect("open").forget();
         }
@@ -274,6 +277,38 @@ async fn silent_and_stalled_connections_make_room_but_not_at_once() {
     }
     assert_eq!((server.connections.evicted.get(), server.connections.refused.get()), (2, 0));
     assert_eq!(server.connections.handshake_failures.get(), 0);
+}
+
+/// A head whose body never comes holds a connection only as long as nobody else needs it.
+#[tokio::test]
+async fn a_request_without_its_body_makes_room_but_not_at_once() {
+    let limits = |stall| Limits { connections_max: 1, stall, ..Limits::default() };
+    let half = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na";
+    let server = start("arriving", limits(Duration::from_secs(5))).await;
+    let mut one = connect(server.address, &server.ca).await.expect("TLS");
+    one.write(half).await.expect("a write");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(connect(server.address, &server.ca).await.is_err(), "it may come any moment");
+    one.write(b"b").await.expect("a write");
+    assert_eq!(one.answer().await.expect("an answer").code, 200);
+
+    let server = start("half", limits(Duration::from_millis(50))).await;
+    let mut one = connect(server.address, &server.ca).await.expect("TLS");
+    one.write(half).await.expect("a write");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut two = connect(server.address, &server.ca).await.expect("there is room");
+    one.closed().await;
+    assert_eq!(two.post("/x", b"a").await.expect("an answer").code, 200);
+    assert_eq!((server.connections.evicted.get(), server.connections.refused.get()), (1, 0));
+    // One that is complete is answered, however long that takes.
+    two.write(b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na")
+        .await
+        .expect("a write");
+    server.waiting.acquire().await.expect("open").forget();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(connect(server.address, &server.ca).await.is_err(), "a second one");
+    server.slow.add_permits(1);
+    assert_eq!(two.answer().await.expect("an answer").code, 200);
 }
 
 #[tokio::test]

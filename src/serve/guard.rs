@@ -3,8 +3,8 @@
 //! Three phases of a connection have their own bound: idle between requests, the head of a
 //! request, and the answer that nobody reads. Bodies are bounded where they are read. hyper has
 //! one timer for the first two, which would close idle keep-alive connections as early as slow
-//! ones; hence this wrapper. A connection without a request can also be told to make room for
-//! another. Start at [`Guard`].
+//! ones; hence this wrapper. A connection without a complete request can also be told to make room
+//! for another. Start at [`Guard`].
 
 use std::io;
 use std::pin::Pin;
@@ -22,6 +22,11 @@ const IDLE: u64 = 0;
 const UNFINISHED: u64 = 1;
 const REQUEST: u64 = 2;
 const EVICTED: u64 = 3;
+/// The head of a request is there, its body is not.
+const ARRIVING: u64 = 4;
+/// The bits of a phase in the state.
+const PHASE_BITS: u32 = 3;
+const PHASE: u64 = (1 << PHASE_BITS) - 1;
 
 /// What the service tells the connection it came by, and the listener when it needs room.
 #[derive(Clone, Debug)]
@@ -30,7 +35,7 @@ pub struct Phase(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     begun: Instant,
-    /// The phase in two bits, and above them since when, in milliseconds since it began.
+    /// The phase in [`PHASE_BITS`], and above them since when, in milliseconds since it began.
     state: AtomicU64,
     waker: AtomicWaker,
 }
@@ -47,7 +52,13 @@ impl Phase {
         self.0.state.store(self.since_now(UNFINISHED), Ordering::Release);
     }
 
-    /// The head is complete; the body and the answer have their own bounds.
+    /// The head is complete, and the body must come now; it has a bound of its own.
+    pub fn arriving(&self) -> Arriving<'_> {
+        self.0.state.store(self.since_now(ARRIVING), Ordering::Release);
+        Arriving(Some(self))
+    }
+
+    /// The request is complete; the answer has its own bounds.
     pub fn request(&self) {
         self.0.state.store(REQUEST, Ordering::Release);
     }
@@ -66,13 +77,14 @@ impl Phase {
         .await;
     }
 
-    /// The phase if it may make room: it is idle, or has been unfinished for `stall`.
+    /// The phase if it may make room: it is idle, or has been unfinished or without the body of its
+    /// request for `stall`.
     pub fn without_request(&self, stall: Duration) -> Option<WithoutRequest<'_>> {
         let state = self.state();
-        let since = self.0.begun + Duration::from_millis(state >> 2);
-        let may_go = match state & 3 {
+        let since = self.0.begun + Duration::from_millis(state >> PHASE_BITS);
+        let may_go = match state & PHASE {
             IDLE => true,
-            UNFINISHED => since.elapsed() >= stall,
+            UNFINISHED | ARRIVING => since.elapsed() >= stall,
             _ => false,
         };
         may_go.then_some(WithoutRequest { phase: self, since, state })
@@ -83,7 +95,7 @@ impl Phase {
     }
 
     fn since_now(&self, phase: u64) -> u64 {
-        (self.0.begun.elapsed().as_millis() as u64) << 2 | phase
+        (self.0.begun.elapsed().as_millis() as u64) << PHASE_BITS | phase
     }
 
     /// INVARIANT (no request lost): of what a client does and an eviction, only one comes first.
@@ -93,7 +105,7 @@ impl Phase {
     }
 
     fn is_evicted(&self) -> bool {
-        self.state() & 3 == EVICTED
+        self.state() & PHASE == EVICTED
     }
 }
 
@@ -103,7 +115,25 @@ impl Default for Phase {
     }
 }
 
-/// A connection that has no request, and since when.
+/// A request whose body may still be on its way; who handles it says when it is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Arriving<'p>(Option<&'p Phase>);
+
+impl Arriving<'_> {
+    /// Of a request that shares its connection with others.
+    pub const SHARED: Self = Self(None);
+
+    /// The body is there: the connection will not make room for others before the answer.
+    pub fn done(&self) {
+        let Some(phase) = self.0 else { return };
+        let state = phase.state();
+        if state & PHASE == ARRIVING {
+            phase.leave(state, REQUEST);
+        }
+    }
+}
+
+/// A connection that has no complete request, and since when.
 #[derive(Clone, Copy, Debug)]
 pub struct WithoutRequest<'p> {
     phase: &'p Phase,
@@ -166,13 +196,13 @@ impl<S> Guard<S> {
         let state = self.phase.state();
         if self.timed != Some(state) {
             self.timed = Some(state);
-            let bound = match state & 3 {
+            let bound = match state & PHASE {
                 UNFINISHED => self.bounds.head,
                 _ => self.bounds.idle,
             };
             self.read_timer.as_mut().reset(Instant::now() + bound);
         }
-        if state & 3 == REQUEST {
+        if matches!(state & PHASE, REQUEST | ARRIVING) {
             return Poll::Pending;
         }
         self.read_timer.as_mut().poll(cx)
@@ -219,7 +249,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             Poll::Ready(Ok(())) => {
                 // Only the first byte of a head moves the phase; a slow one keeps its timer.
                 let state = self.phase.state();
-                if buf.filled().len() > before && state & 3 == IDLE {
+                if buf.filled().len() > before && state & PHASE == IDLE {
                     self.phase.leave(state, UNFINISHED);
                 }
                 if self.phase.is_evicted() {

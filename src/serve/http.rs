@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use super::guard::{Bounds, Guard, Phase, WithoutRequest};
+use super::guard::{Arriving, Bounds, Guard, Phase, WithoutRequest};
 use super::limits::Limits;
 use super::status::Body;
 use super::tls::Config;
@@ -32,8 +32,13 @@ use crate::telemetry::metrics::{Connections, Gauged};
 
 /// What answers requests. It may be called from many threads at once.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request; a dropped future means that the client went away.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// Answers one request, and says when its body is there; a dropped future means that the
+    /// client went away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        arriving: Arriving<'_>,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// A bound socket that does not accept yet.
@@ -241,8 +246,7 @@ impl<H: Handler> Shared<H> {
             let shared = Arc::clone(&shared);
             let phase = phase.clone();
             async move {
-                phase.request();
-                let response = shared.handler.handle(request).await;
+                let response = shared.handler.handle(request, phase.arriving()).await;
                 phase.idle();
                 Ok::<_, Infallible>(response)
             }
@@ -268,7 +272,7 @@ impl<H: Handler> Shared<H> {
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);
             phase.request();
-            async move { Ok::<_, Infallible>(shared.handler.handle(request).await) }
+            async move { Ok::<_, Infallible>(shared.handler.handle(request, Arriving::SHARED).await) }
         });
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::guard::Arriving;
 use super::http::Handler;
 use super::status::{self, Body};
 use crate::telemetry::health::Health;
@@ -26,7 +27,7 @@ pub struct Operations {
 }
 
 impl Handler for Operations {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: Arriving<'_>) -> Response<Body> {
         let path = request.uri().path();
         let known = ["/livez", "/readyz", "/healthz", "/metrics", "/debug/program"];
         if !known.contains(&path) {

@@ -20,6 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::body;
 use super::gate::{Full, Gate, Place};
+use super::guard::Arriving;
 use super::http::Handler;
 use super::limits::Limits;
 use super::status::{self, Body};
@@ -97,7 +98,7 @@ thread_local! {
 }
 
 impl Handler for Webhook {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, arriving: Arriving<'_>) -> Response<Body> {
         let begun = Instant::now();
         let _counted = Gauged::new(&self.metrics.in_flight);
         let path = match request.uri().path() {
@@ -106,8 +107,8 @@ impl Handler for Webhook {
             _ => "other",
         };
         let answered = match path {
-            REVIEW => self.review(request, begun).await,
-            VALIDATE => self.validate(request, begun).await,
+            REVIEW => self.review(request, begun, arriving).await,
+            VALIDATE => self.validate(request, begun, arriving).await,
             _ => Err(Box::new(status::not_found(
                 request.uri().path(),
                 "POST /admission-review and POST /validate-policies",
@@ -123,10 +124,16 @@ impl Handler for Webhook {
 type Answered = Result<Response<Body>, Box<Response<Body>>>;
 
 impl Webhook {
-    async fn review(&self, request: Request<Incoming>, begun: Instant) -> Answered {
+    async fn review(
+        &self,
+        request: Request<Incoming>,
+        begun: Instant,
+        arriving: Arriving<'_>,
+    ) -> Answered {
         let begun = tokio::time::Instant::from_std(begun);
         let deadline = begun + allowance(request.uri().query());
         let (place, body) = self.enter(request, &self.gate, begun, deadline).await?;
+        arriving.done();
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let missing = match self.decide(&body, None) {
             Step::Done(response) => return Ok(response),
@@ -141,10 +148,16 @@ impl Webhook {
         }
     }
 
-    async fn validate(&self, request: Request<Incoming>, begun: Instant) -> Answered {
+    async fn validate(
+        &self,
+        request: Request<Incoming>,
+        begun: Instant,
+        arriving: Arriving<'_>,
+    ) -> Answered {
         let begun = tokio::time::Instant::from_std(begun);
         let deadline = begun + allowance(request.uri().query());
         let (place, body) = self.enter(request, &self.validation_gate, begun, deadline).await?;
+        arriving.done();
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let validate = Arc::clone(&self.validate);
         // The place and the turn are held until the work is done, even if its client is gone.
