@@ -123,6 +123,14 @@ impl Handler for Webhook {
 
 type Answered = Result<Response<Body>, Box<Response<Body>>>;
 
+/// A request that was let in.
+struct Entered {
+    place: Place,
+    body: Bytes,
+    /// When its client gives up.
+    deadline: tokio::time::Instant,
+}
+
 impl Webhook {
     async fn review(
         &self,
@@ -130,10 +138,8 @@ impl Webhook {
         begun: Instant,
         arriving: Arriving<'_>,
     ) -> Answered {
-        let begun = tokio::time::Instant::from_std(begun);
-        let deadline = begun + allowance(request.uri().query());
-        let (place, body) = self.enter(request, &self.gate, begun, deadline).await?;
-        arriving.done();
+        let Entered { place, body, deadline } =
+            self.enter(request, &self.gate, begun, arriving).await?;
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let missing = match self.decide(&body, None) {
             Step::Done(response) => return Ok(response),
@@ -154,10 +160,8 @@ impl Webhook {
         begun: Instant,
         arriving: Arriving<'_>,
     ) -> Answered {
-        let begun = tokio::time::Instant::from_std(begun);
-        let deadline = begun + allowance(request.uri().query());
-        let (place, body) = self.enter(request, &self.validation_gate, begun, deadline).await?;
-        arriving.done();
+        let Entered { place, body, deadline } =
+            self.enter(request, &self.validation_gate, begun, arriving).await?;
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let validate = Arc::clone(&self.validate);
         // The place and the turn are held until the work is done, even if its client is gone.
@@ -183,9 +187,11 @@ impl Webhook {
         &self,
         request: Request<Incoming>,
         gate: &Gate,
-        begun: tokio::time::Instant,
-        deadline: tokio::time::Instant,
-    ) -> Result<(Place, Bytes), Box<Response<Body>>> {
+        begun: Instant,
+        arriving: Arriving<'_>,
+    ) -> Result<Entered, Box<Response<Body>>> {
+        let begun = tokio::time::Instant::from_std(begun);
+        let deadline = begun + allowance(request.uri().query());
         if request.method() != Method::POST {
             let (method, path) = (request.method().as_str(), request.uri().path());
             return Err(Box::new(status::method_not_allowed(method, path, "POST")));
@@ -198,7 +204,8 @@ impl Webhook {
         let read_by = deadline.min(begun + self.limits.body_read);
         let grow = |bytes| room.grow(bytes).map_err(full);
         let body = body::read(request.into_body(), bytes_max, read_by, grow).await?;
-        Ok((gate.enter(room).map_err(full)?, body))
+        arriving.done();
+        Ok(Entered { place: gate.enter(room).map_err(full)?, body, deadline })
     }
 
     fn full(&self, full: Full) -> Box<Response<Body>> {
