@@ -70,7 +70,7 @@ pub struct Connections {
     pub open: Gauge,
     /// Connections closed at once because there were too many.
     pub refused: Counter,
-    /// Connections without a request, closed because another needed their room.
+    /// Connections without a complete request, closed because another needed their room.
     pub evicted: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshake_failures: Counter,
@@ -185,7 +185,7 @@ impl Metrics {
                 evicted: added(
                     r,
                     "connections_evicted",
-                    "Connections without a request, closed because another needed their room",
+                    "Connections without a complete request, closed because another needed their room",
                 ),
                 handshake_failures: added(
                     r,
