@@ -195,6 +195,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             Err(std::io::Error::other("the file is there and may not be written to"))
         }
         Ok(meta) => replace_file(&real, bytes, Some(meta.permissions())),
+        // A link to what is not there yet.
+        Err(_) if real.is_symlink() => std::fs::write(&real, bytes),
         Err(_) => replace_file(&real, bytes, None),
     };
     written.map_err(|error| {

@@ -23,11 +23,8 @@ pub fn announced(body: &Incoming, bytes_max: usize) -> Result<usize, Box<Respons
     }
 }
 
-/// Most bodies are smaller.
-const USUAL_BYTES: usize = 64 << 10;
-
-/// Reads a body; in one piece without a copy when it came so. `room` is asked before so many bytes
-/// are kept.
+/// Reads a body; in one piece without a copy when it came so. `room` is asked before memory for so
+/// many bytes is taken, which is at most twice what has arrived.
 ///
 /// # Errors
 /// `413` beyond `bytes_max`, `408` after the deadline, `400` if the client goes away, and what
@@ -49,33 +46,33 @@ async fn read_all(
     bytes_max: usize,
     mut room: impl FnMut(usize) -> Result<(), Box<Response<Body>>>,
 ) -> Result<Bytes, Box<Response<Body>>> {
-    let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-    let mut first = Bytes::new();
-    let mut whole: Option<BytesMut> = None;
+    let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let expected = expected.unwrap_or(bytes_max);
+    let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Err(refused(StatusCode::BAD_REQUEST, "the body of the request broke off"));
         };
         let Ok(data) = frame.into_data() else { continue };
-        let length = whole.as_ref().map_or(first.len(), BytesMut::len) + data.len();
+        let length = whole.len().max(first.len()) + data.len();
         if length > bytes_max {
             return Err(too_large(bytes_max));
         }
-        room(length)?;
-        match &mut whole {
-            Some(whole) => whole.extend_from_slice(&data),
-            None if first.is_empty() => first = data,
-            None => {
-                // What is only announced takes no memory yet, beyond what most bodies have.
-                let usual = expected.min(USUAL_BYTES).clamp(length, bytes_max);
-                let mut joined = BytesMut::with_capacity(usual);
-                joined.extend_from_slice(&first);
-                joined.extend_from_slice(&data);
-                whole = Some(joined);
-            }
+        if first.is_empty() {
+            room(length)?;
+            first = data;
+            continue;
         }
+        if whole.capacity() < length {
+            let capacity = (2 * length).min(expected).max(length);
+            room(capacity)?;
+            let mut larger = BytesMut::with_capacity(capacity);
+            larger.extend_from_slice(if whole.is_empty() { &first } else { &whole });
+            whole = larger;
+        }
+        whole.extend_from_slice(&data);
     }
-    Ok(whole.map_or(first, BytesMut::freeze))
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 /// Refuses what does not say that it is JSON.

@@ -106,14 +106,7 @@ impl Handler for Webhook {
             VALIDATE => VALIDATE,
             _ => "other",
         };
-        let answered = match path {
-            REVIEW => self.review(request, begun, arriving).await,
-            VALIDATE => self.validate(request, begun, arriving).await,
-            _ => Err(Box::new(status::not_found(
-                request.uri().path(),
-                "POST /admission-review and POST /validate-policies",
-            ))),
-        };
+        let answered = self.answered(path, request, begun, arriving).await;
         let response = answered.unwrap_or_else(|refused| *refused);
         self.metrics.requests.count(path, response.status().as_u16());
         self.metrics.request_seconds.observe(begun.elapsed());
@@ -132,14 +125,27 @@ struct Entered {
 }
 
 impl Webhook {
-    async fn review(
+    async fn answered(
         &self,
+        path: &str,
         request: Request<Incoming>,
         begun: Instant,
         arriving: Arriving<'_>,
     ) -> Answered {
-        let Entered { place, body, deadline } =
-            self.enter(request, &self.gate, begun, arriving).await?;
+        match path {
+            REVIEW => self.review(self.enter(request, &self.gate, begun, arriving).await?).await,
+            VALIDATE => {
+                let gate = &self.validation_gate;
+                self.validate(self.enter(request, gate, begun, arriving).await?).await
+            }
+            _ => Err(Box::new(status::not_found(
+                request.uri().path(),
+                "POST /admission-review and POST /validate-policies",
+            ))),
+        }
+    }
+
+    async fn review(&self, Entered { place, body, deadline }: Entered) -> Answered {
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let missing = match self.decide(&body, None) {
             Step::Done(response) => return Ok(response),
@@ -154,14 +160,7 @@ impl Webhook {
         }
     }
 
-    async fn validate(
-        &self,
-        request: Request<Incoming>,
-        begun: Instant,
-        arriving: Arriving<'_>,
-    ) -> Answered {
-        let Entered { place, body, deadline } =
-            self.enter(request, &self.validation_gate, begun, arriving).await?;
+    async fn validate(&self, Entered { place, body, deadline }: Entered) -> Answered {
         let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
         let validate = Arc::clone(&self.validate);
         // The place and the turn are held until the work is done, even if its client is gone.

@@ -10,7 +10,7 @@ use caapc_vm::facts::ScanStatus;
 use caapc_vm::program::Program;
 use caapc_vm::run::{self, Scratch};
 
-use super::samples::{Samples, time};
+use super::samples::Samples;
 use crate::admission::decide::Why;
 use crate::cli::io::Failure;
 use crate::cli::offline::objects::Item;
@@ -159,18 +159,9 @@ pub(super) fn allocations(
     count: fn() -> u64,
 ) -> Result<f64, Failure> {
     const ROUNDS: usize = 20;
-    let mut failed = None;
-    let mut round = || {
-        for item in items {
-            failed = failed.take().or(court.decide(item, |_, _| Ok(())).err());
-        }
-    };
-    time(1, &mut round);
+    let mut round = || items.iter().try_for_each(|item| court.decide(item, |_, _| Ok(())));
+    round()?;
     let before = count();
-    time(ROUNDS as u32, &mut round);
-    let allocated = count() - before;
-    match failed {
-        Some(failure) => Err(failure),
-        None => Ok(allocated as f64 / (ROUNDS * items.len().max(1)) as f64),
-    }
+    (0..ROUNDS).try_for_each(|_| round())?;
+    Ok((count() - before) as f64 / (ROUNDS * items.len().max(1)) as f64)
 }

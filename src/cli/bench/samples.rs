@@ -63,7 +63,7 @@ impl Samples {
 }
 
 /// Nanoseconds of one call, the mean of so many.
-pub(super) fn time(calls: u32, work: &mut impl FnMut()) -> f64 {
+fn time(calls: u32, work: &mut impl FnMut()) -> f64 {
     let start = Instant::now();
     for _ in 0..calls {
         work();
