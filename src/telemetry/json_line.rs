@@ -5,6 +5,7 @@
 //! Start at [`JsonLines`].
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use caapc_vm::facts::Timestamp;
@@ -13,21 +14,16 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use super::log::Lines;
 use crate::byte_search::special;
 
-/// Room for most lines, so that a line is one allocation.
-const LINE_BYTES_USUAL: usize = 512;
+/// Makes each event a line.
+pub(super) struct JsonLines(pub(super) Arc<Lines>);
 
-/// Makes each event a line and hands it on.
-pub(super) struct JsonLines<F>(pub(super) F);
-
-impl<S: Subscriber, F: Fn(String) + 'static> Layer<S> for JsonLines<F> {
+impl<S: Subscriber> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = String::with_capacity(LINE_BYTES_USUAL);
         // Only a field whose own form fails can end a line early; it is lost then.
-        if write_line(&mut line, event).is_ok() {
-            (self.0)(line);
-        }
+        self.0.add(|line| write_line(line, event));
     }
 }
 
@@ -145,15 +141,17 @@ mod tests {
 
     #[test]
     fn a_line_is_one_json_object_whatever_the_fields_hold() {
-        let (send, lines) = std::sync::mpsc::channel();
-        let lines_to = JsonLines(move |line| send.send(line).expect("a receiver"));
-        let subscriber = tracing_subscriber::registry().with(lines_to);
+        let (writer, _wakes) = std::sync::mpsc::sync_channel(1);
+        let lines = Arc::new(Lines::new(writer));
+        let subscriber = tracing_subscriber::registry().with(JsonLines(Arc::clone(&lines)));
         let nobody: Option<u32> = None;
         tracing::subscriber::with_default(subscriber, || {
             let text = "a \"b\" \\ \n \u{1} é";
             tracing::warn!(text, n = 7, minus = -7, yes = true, half = 0.5, nan = f64::NAN, nobody, shown = %text, "said {text}");
         });
-        let line = lines.recv().expect("a line");
+        let mut line = Vec::new();
+        lines.collect(&mut Default::default(), &mut line).expect("memory");
+        let line = String::from_utf8(line).expect("text");
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         let text = "a \"b\" \\ \n \u{1} é";

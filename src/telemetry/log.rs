@@ -1,13 +1,14 @@
 //! Structured logs on standard error, JSON or text, written by a thread of their own.
 //!
-//! A request never waits for the terminal or the pipe behind it: a line goes into a bounded
-//! queue, and when that is full it is dropped and counted. Never a whole object, never a secret.
+//! A request never waits for the terminal or the pipe behind it: its line goes into memory that is
+//! bounded, and when that is full it is dropped and counted. Never a whole object, never a secret.
 //! Start at [`init`].
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -17,11 +18,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::json_line::JsonLines;
 
-/// Lines that may wait for the writer.
-const QUEUE_LINES_MAX: usize = 8_192;
+/// Places where lines wait for the writer. Each thread has one that is its first choice.
+const STRIPES: usize = 16;
 
-/// A line waits for others this long; [`QUEUE_LINES_MAX`] is room for 800,000 a second.
-const GATHER: Duration = Duration::from_millis(10);
+/// Bytes of lines that may wait in one stripe; room for 200 MiB of lines a second from one thread.
+const STRIPE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes that the memory of a stripe keeps when few lines come.
+const STRIPE_BYTES_KEPT: usize = 256 << 10;
+
+/// A line waits for others this long.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How long the end of the process waits for the writer.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
@@ -35,22 +42,126 @@ pub enum Format {
     Text,
 }
 
-/// Writes what is still queued when it is dropped.
+/// Writes what still waits when it is dropped.
 #[derive(Debug)]
-pub struct Guard(SyncSender<Message>);
+pub struct Guard(SyncSender<Wake>);
 
-/// The sending side.
+/// What the writer is woken for.
 #[derive(Debug)]
-struct Lines {
-    queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+pub(super) enum Wake {
+    Lines,
+    Flush(SyncSender<()>),
+}
+
+/// Lines on their way to the writer.
+///
+/// PERF: a line is written where it waits, so that it costs a request no memory of its own, and
+/// under load no system call.
+#[derive(Debug)]
+pub(super) struct Lines {
+    stripes: [Mutex<Stripe>; STRIPES],
+    /// Lines so far: their order over all stripes.
+    count: AtomicU64,
+    dropped: AtomicU64,
+    /// The writer was woken, and has not begun to collect.
+    woken: AtomicBool,
+    writer: SyncSender<Wake>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Stripe {
+    text: String,
+    /// Of each line its number and where it ends.
+    lines: Vec<(u64, usize)>,
+}
+
+thread_local! {
+    static FIRST_CHOICE: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        THREADS.fetch_add(1, Ordering::Relaxed)
+    };
 }
 
 impl Lines {
-    fn send(&self, line: Vec<u8>) {
-        if self.queue.try_send(Message::Line(line)).is_err() {
+    pub(super) fn new(writer: SyncSender<Wake>) -> Self {
+        Self {
+            stripes: Default::default(),
+            count: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            woken: AtomicBool::new(false),
+            writer,
+        }
+    }
+
+    /// Adds a line. INVARIANT (no wait): a stripe that somebody else has is passed over.
+    pub(super) fn add(&self, write: impl FnOnce(&mut String) -> fmt::Result) {
+        let first = FIRST_CHOICE.try_with(|first| *first).unwrap_or_default();
+        let stripes = (first..first + STRIPES).filter_map(|at| self.stripes.get(at % STRIPES));
+        let mut free = stripes.filter_map(if_free);
+        if !free.next().is_some_and(|mut stripe| stripe.add(&self.count, write)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        // Whoever comes after the writer began to collect wakes it again; the line is there by then.
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            let _ = self.writer.try_send(Wake::Lines);
+        }
+    }
+
+    /// Writes all lines in their order.
+    pub(super) fn collect(
+        &self,
+        spare: &mut [Stripe; STRIPES],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        self.woken.swap(false, Ordering::AcqRel);
+        let mut order = Vec::new();
+        for (number, (stripe, spare)) in self.stripes.iter().zip(spare.iter_mut()).enumerate() {
+            std::mem::swap(&mut *stripe.lock().unwrap_or_else(PoisonError::into_inner), spare);
+            let mut start = 0;
+            for &(line, end) in &spare.lines {
+                order.push((line, number, start..end));
+                start = end;
+            }
+        }
+        order.sort_unstable_by_key(|&(line, ..)| line);
+        let lost = self.dropped.swap(0, Ordering::Relaxed);
+        let written = order.into_iter().try_for_each(|(_, number, line)| {
+            out.write_all(spare[number].text.as_bytes().get(line).unwrap_or_default())
+        });
+        for stripe in spare {
+            stripe.text.clear();
+            stripe.text.shrink_to(STRIPE_BYTES_KEPT);
+            stripe.lines.clear();
+            stripe.lines.shrink_to(STRIPE_BYTES_KEPT / size_of::<(u64, usize)>());
+        }
+        written?;
+        if lost > 0 {
+            writeln!(out, "{{\"level\":\"WARN\",\"message\":\"{lost} log lines were lost\"}}")?;
+        }
+        out.flush()
+    }
+}
+
+/// A stripe that nobody else has.
+fn if_free(stripe: &Mutex<Stripe>) -> Option<MutexGuard<'_, Stripe>> {
+    match stripe.try_lock() {
+        Ok(stripe) => Some(stripe),
+        Err(TryLockError::Poisoned(stripe)) => Some(stripe.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+impl Stripe {
+    /// Adds a line; `false` if there is no room, or it could not be written.
+    fn add(&mut self, count: &AtomicU64, write: impl FnOnce(&mut String) -> fmt::Result) -> bool {
+        // What a panic left of a line goes.
+        let start = self.lines.last().map_or(0, |&(_, end)| end);
+        self.text.truncate(start);
+        if start >= STRIPE_BYTES_MAX || write(&mut self.text).is_err() {
+            return false;
+        }
+        self.lines.push((count.fetch_add(1, Ordering::Relaxed), self.text.len()));
+        true
     }
 }
 
@@ -58,12 +169,6 @@ impl Lines {
 struct Line<'a> {
     lines: &'a Lines,
     bytes: Vec<u8>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Line(Vec<u8>),
-    Flush(SyncSender<()>),
 }
 
 /// Installs the subscriber of this process. `filter` is in the form of `RUST_LOG`, such as
@@ -74,71 +179,59 @@ enum Message {
 pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("--log-level: {error}; write `info` or `info,caapc=debug`"))?;
-    let (queue, messages) = sync_channel(QUEUE_LINES_MAX);
-    let dropped = Arc::new(AtomicU64::new(0));
-    let lines = Lines { queue: queue.clone(), dropped: Arc::clone(&dropped) };
+    // Room for one of each kind, which is all there ever is.
+    let (writer, wakes) = sync_channel(2);
+    let lines = Arc::new(Lines::new(writer.clone()));
+    let collected = Arc::clone(&lines);
     std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_all(&messages, &dropped))
+        .spawn(move || write_all(&wakes, &collected))
         .map_err(|error| format!("the log thread cannot start: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let installed = match format {
-        Format::Json => {
-            registry.with(JsonLines(move |line: String| lines.send(line.into_bytes()))).try_init()
-        }
+        Format::Json => registry.with(JsonLines(lines)).try_init(),
         Format::Text => {
-            let text = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
-            registry.with(text).try_init()
+            let text = tracing_subscriber::fmt::layer().with_ansi(false);
+            registry.with(text.with_writer(TextLines(lines))).try_init()
         }
     };
     installed.map_err(|error| error.to_string())?;
-    Ok(Guard(queue))
+    Ok(Guard(writer))
 }
 
-fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64) {
+fn write_all(wakes: &Receiver<Wake>, lines: &Lines) {
     let mut out = io::BufWriter::new(io::stderr());
-    while let Ok(first) = messages.recv() {
-        // PERF: whoever sends to a writer that sleeps here does not have to wake it: under load a
-        // line costs a request no system call.
-        if matches!(first, Message::Line(_)) {
+    let mut spare = Default::default();
+    while let Ok(wake) = wakes.recv() {
+        // PERF: whoever adds a line while the writer sleeps here does not have to wake it.
+        if matches!(wake, Wake::Lines) {
             std::thread::sleep(GATHER);
         }
-        // Whatever waits goes out in one write.
-        for message in std::iter::once(first).chain(messages.try_iter()) {
-            match message {
-                // A closed standard error loses the line; there is nowhere to say so.
-                Message::Line(line) => drop(out.write_all(&line)),
-                Message::Flush(done) => {
-                    drop(out.flush());
-                    let _ = done.try_send(());
-                }
-            }
+        // A closed standard error loses the lines; there is nowhere to say so.
+        drop(lines.collect(&mut spare, &mut out));
+        if let Wake::Flush(done) = wake {
+            let _ = done.try_send(());
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            drop(writeln!(
-                out,
-                "{{\"level\":\"WARN\",\"message\":\"{lost} log lines were lost\"}}"
-            ));
-        }
-        drop(out.flush());
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let (done, wait) = sync_channel(1);
-        if self.0.try_send(Message::Flush(done)).is_ok() {
+        if self.0.try_send(Wake::Flush(done)).is_ok() {
             let _ = wait.recv_timeout(FLUSH_WAIT);
         }
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+/// Lines as text.
+struct TextLines(Arc<Lines>);
+
+impl<'a> MakeWriter<'a> for TextLines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { lines: self, bytes: Vec::new() }
+        Line { lines: &self.0, bytes: Vec::new() }
     }
 }
 
@@ -156,7 +249,89 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
-            self.lines.send(std::mem::take(&mut self.bytes));
+            self.lines.add(|text| {
+                text.push_str(&String::from_utf8_lossy(&self.bytes));
+                Ok(())
+            });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn lines() -> (Lines, Receiver<Wake>) {
+        let (writer, wakes) = sync_channel(2);
+        (Lines::new(writer), wakes)
+    }
+
+    fn collect(lines: &Lines) -> String {
+        let mut out = Vec::new();
+        lines.collect(&mut Default::default(), &mut out).expect("memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn lines_of_many_threads_come_out_whole_and_in_order() {
+        let (lines, wakes) = lines();
+        std::thread::scope(|scope| {
+            for thread in 0..2 * STRIPES {
+                let lines = &lines;
+                scope.spawn(move || {
+                    for line in 0..200 {
+                        lines.add(|text| writeln!(text, "{thread} {line}"));
+                    }
+                });
+            }
+        });
+        let text = collect(&lines);
+        let lost = text.lines().last().and_then(|last| {
+            last.strip_prefix("{\"level\":\"WARN\",\"message\":\"")?.split(' ').next()?.parse().ok()
+        });
+        let mut next = [0; 2 * STRIPES];
+        let mut count = 0;
+        for line in text.lines().take_while(|line| !line.starts_with('{')) {
+            let (thread, line) = line.split_once(' ').expect("a line");
+            let next = &mut next[thread.parse::<usize>().expect("a thread")];
+            let line: u32 = line.parse().expect("a number");
+            assert!(line >= *next, "{line} after {next}");
+            *next = line + 1;
+            count += 1;
+        }
+        assert_eq!(count + lost.unwrap_or(0), 2 * STRIPES * 200);
+        assert!(matches!(wakes.try_recv(), Ok(Wake::Lines)));
+        assert!(wakes.try_recv().is_err(), "the writer is woken once");
+        lines.add(|text| text.write_str("again\n"));
+        assert!(matches!(wakes.try_recv(), Ok(Wake::Lines)), "and again after it collected");
+        assert_eq!(collect(&lines), "again\n");
+    }
+
+    #[test]
+    fn what_has_no_room_or_no_form_is_counted() {
+        let (lines, _wakes) = lines();
+        let long = "x".repeat(STRIPE_BYTES_MAX);
+        lines.add(|text| text.write_str(&long));
+        lines.add(|text| text.write_str("more"));
+        let text = collect(&lines);
+        assert!(text.starts_with(&long) && text.contains("1 log lines were lost"));
+        lines.add(|text| text.write_str("half of it").and(Err(fmt::Error)));
+        let panicked = std::panic::catch_unwind(|| {
+            lines.add(|text| {
+                text.push_str("half of that");
+                panic!("in the middle of a line")
+            });
+        });
+        assert!(panicked.is_err());
+        // A line within a line finds another stripe.
+        lines.add(|text| {
+            lines.add(|text| text.write_str("inner\n"));
+            text.write_str("outer\n")
+        });
+        let text = collect(&lines);
+        assert!(text.starts_with("inner\nouter\n{"), "{text}");
+        assert!(text.contains("1 log lines were lost"), "{text}");
     }
 }
