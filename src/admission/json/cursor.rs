@@ -33,8 +33,8 @@ impl<'b> Cursor<'b> {
     /// Steps into the list or object it stands before, and tells where that ends.
     pub fn enter(&mut self) -> usize {
         let (end, _) = self.marks.end(self.at, self.next);
+        self.next = self.marks.inside(self.at, self.next);
         self.at += 1;
-        self.next += 1;
         end
     }
 

@@ -7,10 +7,14 @@
 //! byte is looked at once, however deep the fields are that are read. Start at [`check`], then
 //! [`Cursor`].
 
+mod brackets;
 mod cursor;
 mod grammar;
+mod kinds;
 mod marks;
 mod plain;
+mod row;
+mod strings;
 mod unescape;
 
 use bumpalo::Bump;

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::grammar::ENDS_MAX;
+use fearless_simd::{Level, Simd};
+
+use super::brackets::ENDS_MAX;
+use super::marks::mark_at;
 use super::*;
 use crate::byte_search::special;
 
@@ -105,6 +108,39 @@ fn more_lists_than_are_noted_are_walked_alike() {
     assert_eq!(items, ENDS_MAX / 2);
 }
 
+/// Brackets that close at once, at all places of a block and across its border.
+#[test]
+fn empty_lists_are_walked_wherever_they_stand() {
+    let arena = Bump::new();
+    for filler in 0..2 * super::row::BLOCK {
+        let text = format!(
+            r#"{{"a":"{}","b":[{{}},[],{{"c":{{}}}}],"d":{{}},"e":[]}}"#,
+            "x".repeat(filler)
+        );
+        assert!(mark(&text, &arena).1);
+        let json = check(&text, &arena).unwrap();
+        let theirs: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(walked(&mut Cursor::new(json), &arena), theirs);
+        for wrong in
+            [text.replace("{}}", "{]}"), text.replace("[]}", "[}}"), format!("{{}},{text}")]
+        {
+            assert!(!mark(&wrong, &arena).1, "{wrong}");
+            agrees(&wrong);
+        }
+    }
+}
+
+#[test]
+fn nesting_grows_up_to_its_limit() {
+    let arena = Bump::new();
+    for depth in [1, 31, 32, 33, 64, 65, 1000, DEPTH_MAX - 1, DEPTH_MAX] {
+        let text = format!(r#"{{"a":{}1{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(mark(&text, &arena).1, "{depth}");
+    }
+    let text = format!(r#"{{"a":{}1{}}}"#, "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+    assert!(!mark(&text, &arena).1 && check(&text, &arena).is_err());
+}
+
 /// Asked of each of many objects in a row, a search into what follows would take quadratic time.
 #[test]
 fn a_name_is_searched_for_in_its_object_only() {
@@ -112,9 +148,17 @@ fn a_name_is_searched_for_in_its_object_only() {
     let text = format!(r#"{{"a":{{}},"b":"{}","c":1}}"#, "x".repeat(500));
     let (marks, regular) = mark(&text, &arena);
     let end = r#"{"a":{}"#.len();
-    assert!(regular && marks.key(end - 1, end) < 2 * super::marks::BLOCK);
+    assert!(regular && marks.key(end - 1, end) < 2 * super::row::BLOCK);
     assert_eq!(marks.key(end + 10, 64), 64, "none up to there");
     assert_eq!(marks.key(end + 10, text.len()), text.len() - r#""c":1}"#.len());
+}
+
+/// The sets of vector instructions that this processor has.
+fn levels() -> std::vec::Vec<Level> {
+    let mut levels = vec![Level::new(), Level::baseline()];
+    #[cfg(target_arch = "x86_64")]
+    levels.extend(Level::new().as_avx2().map(Simd::level));
+    levels
 }
 
 /// What a cursor finds in a text, as serde_json has it.
@@ -225,6 +269,10 @@ proptest! {
         let arena = Bump::new();
         let theirs = serde_json::from_str::<Value>(&text);
         let strict = plain::check(&text, &arena);
+        let marked = format!("{:?}", mark(&text, &arena));
+        for level in levels() {
+            prop_assert_eq!(&format!("{:?}", mark_at(level, &text, &arena)), &marked);
+        }
         if mark(&text, &arena).1 {
             prop_assert_eq!(strict, Ok(()), "{}", text);
         }

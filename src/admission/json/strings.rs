@@ -1,0 +1,110 @@
+//! Tells strings from what is outside of them, row after row. Start at [`Strings::next`].
+
+use fearless_simd::prelude::*;
+
+use super::plain;
+use super::row::{BLOCK, LANES, Lanes, Row, spans};
+
+/// What strings leave to the next row.
+pub(super) struct Strings<'b> {
+    bytes: &'b [u8],
+    /// 1 if its first byte is escaped.
+    escaped: u64,
+    /// All bits if it starts in a string.
+    in_string: u64,
+    faulty: bool,
+}
+
+impl<'b> Strings<'b> {
+    /// Before the first row of a text.
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, escaped: 0, in_string: 0, faulty: false }
+    }
+
+    /// Takes the quotes that are escaped out of the row that starts at `start`, and looks at its
+    /// other escapes.
+    #[inline(always)]
+    pub(super) fn escapes(&mut self, start: usize, row: &mut Row) {
+        // PERF: most rows have no backslash.
+        if row.slashes.iter().fold(self.escaped, |any, word| any | word) == 0 {
+            return;
+        }
+        for (lane, (slashes, quotes)) in row.slashes.iter().zip(&mut row.quotes).enumerate() {
+            let escaped = escaped(*slashes, &mut self.escaped);
+            let mut unusual = escaped & !(*quotes | slashes);
+            *quotes &= !escaped;
+            while unusual != 0 {
+                let at = start + lane * BLOCK + unusual.trailing_zeros() as usize;
+                unusual &= unusual - 1;
+                self.faulty |= plain::escape(self.bytes, at).is_err();
+            }
+        }
+    }
+
+    /// Finds `within`, and leaves of the tokens those outside of strings; `text` has the bits of
+    /// what is text.
+    #[inline(always)]
+    pub(super) fn next<S: Simd>(&mut self, simd: S, text: Lanes<S>, row: &mut Row) {
+        let lanes = |words: [u64; LANES]| Lanes::simd_from(simd, words);
+        let quotes = lanes(row.quotes);
+        let within = spans(simd, quotes, &mut self.in_string);
+        let outside = !(within | quotes) & text;
+        let (open, close) = (lanes(row.open), lanes(row.close));
+        let (colon, comma) = (lanes(row.colon), lanes(row.comma));
+        row.within = within.into();
+        row.open = (open & outside).into();
+        row.close = (close & outside).into();
+        row.colon = (colon & outside).into();
+        row.comma = (comma & outside).into();
+        row.scalar = (outside & !(open | close | colon | comma)).into();
+    }
+
+    /// Whether all strings so far ended and had no wrong escape.
+    pub(super) fn are_whole(&self) -> bool {
+        self.in_string == 0 && !self.faulty
+    }
+}
+
+/// The bytes that a backslash before them escapes. `carried` tells whether the first byte is one,
+/// and then the same of the next block.
+#[inline(always)]
+fn escaped(slashes: u64, carried: &mut u64) -> u64 {
+    const ODD: u64 = u64::MAX / 3 * 2;
+    // Of backslashes in a row the first escapes, and then each second one. Subtracting a row from
+    // the odd places behind it borrows through it if it starts at an even one.
+    let starts = slashes & !*carried;
+    let codes = ((starts << 1 | ODD).wrapping_sub(starts)) ^ ODD;
+    let escaped = codes ^ (slashes | *carried);
+    *carried = (codes & slashes) >> 63;
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Three blocks at random, each byte a backslash or not.
+    fn rows() -> impl Strategy<Value = [u64; 3]> {
+        let sparse = (any::<[u64; 3]>(), any::<[u64; 3]>());
+        let dense = sparse.prop_map(|(a, b)| [a[0] | b[0], a[1] | b[1], a[2] | b[2]]);
+        prop_oneof![any::<[u64; 3]>(), dense, Just([u64::MAX; 3]), Just([u64::MAX, 1, 0])]
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_are_those_found_one_by_one(rows in rows()) {
+            let (mut carried, mut escape) = (0, false);
+            for slashes in rows {
+                let mut plain = 0;
+                for bit in 0..64 {
+                    plain |= u64::from(escape) << bit;
+                    escape = !escape && slashes >> bit & 1 == 1;
+                }
+                prop_assert_eq!(escaped(slashes, &mut carried), plain);
+                prop_assert_eq!(carried, u64::from(escape));
+            }
+        }
+    }
+}
