@@ -176,35 +176,17 @@ impl<'b, S: Simd> Marker<'b, S> {
     /// Takes the segment that starts at `start`.
     #[inline(always)]
     fn next(&mut self, start: usize, segment: &[u8], rows: &mut [Row; ROWS]) {
-        let (whole, rest) = segment.as_chunks::<BLOCK>();
-        let (whole, blocks) = whole.as_chunks::<LANES>();
-        for (row, blocks) in rows.iter_mut().zip(whole) {
-            classify(self.simd, blocks, row);
+        for (row, bytes) in rows.iter_mut().zip(segment.chunks(ROW)) {
+            self.classify(bytes, row);
         }
-        let mut text = Lanes::splat(self.simd, u64::MAX);
-        let mut used = whole.len();
-        let mut last_text = text;
-        if let (Some(row), true) = (rows.get_mut(used), !blocks.is_empty() || !rest.is_empty()) {
-            let behind = segment.get(used * ROW..).unwrap_or_default();
-            let mut last = [[b' '; BLOCK]; LANES];
-            for (to, from) in last.as_flattened_mut().iter_mut().zip(behind) {
-                *to = *from;
-            }
-            classify(self.simd, &last, row);
-            last_text = Lanes::simd_from(self.simd, first_bits(behind.len()));
-            used += 1;
-        }
+        let used = segment.len().div_ceil(ROW);
         let rows = rows.get_mut(..used).unwrap_or_default();
         let starts = (start..).step_by(ROW);
         for (row, start) in rows.iter_mut().zip(starts.clone()) {
             self.strings.escapes(start, row);
         }
-        let last = used - 1;
-        for (number, row) in rows.iter_mut().enumerate() {
-            if number == last {
-                text = last_text;
-            }
-            self.strings.next(self.simd, text, row);
+        for row in rows.iter_mut() {
+            self.strings.next(self.simd, row);
         }
         for (row, start) in rows.iter_mut().zip(starts.clone()) {
             self.brackets.next(start, row);
@@ -220,6 +202,24 @@ impl<'b, S: Simd> Marker<'b, S> {
         }
     }
 
+    /// Takes the bytes of a row; the last one of a text may have fewer.
+    #[inline(always)]
+    fn classify(&self, bytes: &[u8], row: &mut Row) {
+        if let Some(blocks) = bytes.as_chunks().0.first_chunk() {
+            row.text = [u64::MAX; LANES];
+            return classify(self.simd, blocks, row);
+        }
+        row.text = std::array::from_fn(|lane| match bytes.len().saturating_sub(lane * BLOCK) {
+            bits @ 0..BLOCK => (1 << bits) - 1,
+            _ => u64::MAX,
+        });
+        let mut last = [[b' '; BLOCK]; LANES];
+        for (to, from) in last.as_flattened_mut().iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        classify(self.simd, &last, row);
+    }
+
     /// Whether all rows together were a compact object that is well formed.
     #[inline(always)]
     fn is_regular(&self) -> bool {
@@ -227,12 +227,4 @@ impl<'b, S: Simd> Marker<'b, S> {
             && self.grammar.is_whole(self.simd)
             && self.brackets.are_whole(self.bytes)
     }
-}
-
-/// The bits of the first `count` bytes of a row.
-fn first_bits(count: usize) -> Words {
-    std::array::from_fn(|lane| match count.saturating_sub(lane * BLOCK) {
-        bits @ 0..BLOCK => (1 << bits) - 1,
-        _ => u64::MAX,
-    })
 }

@@ -18,6 +18,8 @@ pub(super) type Lanes<S> = u64x8<S>;
 /// Where in a row bytes are of some kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Row {
+    /// Those that the text has; behind its end they are not.
+    pub(super) text: Words,
     /// The quotes around strings.
     pub(super) quotes: Words,
     pub(super) slashes: Words,

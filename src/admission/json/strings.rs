@@ -41,14 +41,13 @@ impl<'b> Strings<'b> {
         }
     }
 
-    /// Finds `within`, and leaves of the tokens those outside of strings; `text` has the bits of
-    /// what is text.
+    /// Finds `within`, and leaves of the tokens those outside of strings.
     #[inline(always)]
-    pub(super) fn next<S: Simd>(&mut self, simd: S, text: Lanes<S>, row: &mut Row) {
+    pub(super) fn next<S: Simd>(&mut self, simd: S, row: &mut Row) {
         let lanes = |words: [u64; LANES]| Lanes::simd_from(simd, words);
         let quotes = lanes(row.quotes);
         let within = spans(simd, quotes, &mut self.in_string);
-        let outside = !(within | quotes) & text;
+        let outside = !(within | quotes) & lanes(row.text);
         let (open, close) = (lanes(row.open), lanes(row.close));
         let (colon, comma) = (lanes(row.colon), lanes(row.comma));
         row.within = within.into();
