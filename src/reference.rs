@@ -250,6 +250,11 @@ fn split_host(text: &str) -> Result<(Option<&str>, &str), ReferenceError> {
     if first.len() > HOST_BYTES_MAX {
         return Err(ReferenceError::HostTooLong);
     }
+    // PERF: almost every host is a DNS name with or without a port, which needs no lexer.
+    let (name, port) = first.split_once(':').unwrap_or((first, "0"));
+    if is_dns_name(name) && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((Some(first), rest));
+    }
     let mut parts = Part::lexer(first);
     let plain = match parts.next() {
         Some(Ok(Part::Ipv6)) => true,

@@ -76,12 +76,14 @@ impl Write for Bounded<'_> {
         if self.cut {
             return Err(fmt::Error);
         }
-        // PERF: almost all text is plain and fits, and need not be looked at by character.
-        if self.out.len() + text.len() <= self.end && is_plain(text) {
-            self.out.push_str(text);
-            return Ok(());
+        // PERF: almost all text is plain, and what of it fits need not be looked at by character.
+        if !is_plain(text) {
+            return self.by_character(text);
         }
-        self.by_character(text)
+        let room = self.end.saturating_sub(self.out.len());
+        let (fits, rest) = text.split_at(text.floor_char_boundary(room));
+        self.out.push_str(fits);
+        rest.chars().next().map_or(Ok(()), |c| self.write_char(c))
     }
 
     fn write_char(&mut self, c: char) -> fmt::Result {

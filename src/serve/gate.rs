@@ -6,6 +6,7 @@
 //! does not send it holds neither. Nothing here waits for a lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -35,33 +36,78 @@ impl Full {
 /// Places, turns, and a budget for bodies. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    places: Arc<Semaphore>,
+    places: Budget,
     turns: Arc<Semaphore>,
-    kib: Arc<Semaphore>,
+    kib: Budget,
 }
 
 /// Room for the bytes of one body, as far as they have arrived.
 #[derive(Debug)]
-pub struct Room {
-    kib: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
-}
+pub struct Room(Share);
 
 /// A place among the requests that are let in.
 #[derive(Debug)]
 pub struct Place {
-    _place: OwnedSemaphorePermit,
+    _place: Share,
     _room: Room,
     turns: Arc<Semaphore>,
+}
+
+/// What there is to be taken and given back. Nobody waits for it, so a number is enough.
+#[derive(Clone, Debug)]
+struct Budget(Arc<AtomicUsize>);
+
+/// What was taken from a budget; dropped, it is given back.
+#[derive(Debug)]
+struct Share {
+    budget: Budget,
+    count: usize,
+}
+
+impl Budget {
+    fn new(count: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(count)))
+    }
+
+    fn has(&self, count: usize) -> bool {
+        self.0.load(Ordering::Relaxed) >= count
+    }
+
+    /// Nothing of it so far.
+    fn none(&self) -> Share {
+        Share { budget: self.clone(), count: 0 }
+    }
+}
+
+impl Share {
+    /// Takes so many in all; `false`, and as before, if there are not enough.
+    fn grow(&mut self, count: usize) -> bool {
+        let more = count.saturating_sub(self.count);
+        if more == 0 {
+            return true;
+        }
+        let left = |left: usize| left.checked_sub(more);
+        let taken = self.budget.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, left).is_ok();
+        if taken {
+            self.count += more;
+        }
+        taken
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(self.count, Ordering::AcqRel);
+    }
 }
 
 impl Gate {
     /// `concurrency` requests work, `queue` wait, and their bodies have `bytes` together.
     pub fn new(concurrency: usize, queue: usize, bytes: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(concurrency + queue)),
+            places: Budget::new(concurrency + queue),
             turns: Arc::new(Semaphore::new(concurrency)),
-            kib: Arc::new(Semaphore::new(bytes / 1024)),
+            kib: Budget::new(bytes / 1024),
         }
     }
 
@@ -70,13 +116,13 @@ impl Gate {
     /// # Errors
     /// At once, if a request with such a body could not be let in now.
     pub fn room(&self, bytes: usize) -> Result<Room, Full> {
-        if self.places.available_permits() == 0 {
+        if !self.places.has(1) {
             return Err(Full::Queue);
         }
-        if self.kib.available_permits() < bytes.div_ceil(1024) {
+        if !self.kib.has(bytes.div_ceil(1024)) {
             return Err(Full::Bodies);
         }
-        Ok(Room { kib: Arc::clone(&self.kib), held: None })
+        Ok(Room(self.kib.none()))
     }
 
     /// Lets a request whose body is there in.
@@ -84,8 +130,11 @@ impl Gate {
     /// # Errors
     /// At once, if there is no place for it.
     pub fn enter(&self, room: Room) -> Result<Place, Full> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Full::Queue)?;
-        Ok(Place { _place: place, _room: room, turns: Arc::clone(&self.turns) })
+        let mut place = self.places.none();
+        match place.grow(1) {
+            true => Ok(Place { _place: place, _room: room, turns: Arc::clone(&self.turns) }),
+            false => Err(Full::Queue),
+        }
     }
 }
 
@@ -95,18 +144,7 @@ impl Room {
     /// # Errors
     /// If there is none left.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = bytes.div_ceil(1024).saturating_sub(held);
-        if more == 0 {
-            return Ok(());
-        }
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.kib).try_acquire_many_owned(more).map_err(|_| Full::Bodies)?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        Ok(())
+        if self.0.grow(bytes.div_ceil(1024)) { Ok(()) } else { Err(Full::Bodies) }
     }
 }
 
@@ -150,8 +188,8 @@ mod tests {
         slower.grow(1).expect("room");
         drop(slow);
         slower.grow(8 << 10).expect("room");
-        assert_eq!(gate.kib.available_permits(), 0);
+        assert_eq!(gate.kib.0.load(Ordering::Relaxed), 0);
         drop(slower);
-        assert_eq!(gate.kib.available_permits(), 8);
+        assert_eq!(gate.kib.0.load(Ordering::Relaxed), 8);
     }
 }

@@ -14,7 +14,7 @@ use fearless_simd::{Level, dispatch};
 use super::brackets::{Brackets, End, is_pair};
 use super::grammar::Grammar;
 use super::kinds::classify;
-use super::row::{BLOCK, LANES, Lanes, Row, Words};
+use super::row::{BLOCK, LANES, Row, Words};
 use super::strings::Strings;
 
 /// Bytes of a row.
