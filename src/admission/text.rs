@@ -81,7 +81,8 @@ impl Write for Bounded<'_> {
             return self.by_character(text);
         }
         let room = self.end.saturating_sub(self.out.len());
-        let (fits, rest) = text.split_at(text.floor_char_boundary(room));
+        // It is ASCII, so it can be split anywhere.
+        let (fits, rest) = text.split_at_checked(room).unwrap_or((text, ""));
         self.out.push_str(fits);
         rest.chars().next().map_or(Ok(()), |c| self.write_char(c))
     }
