@@ -157,10 +157,12 @@ impl Stripe {
         // What a panic left of a line goes.
         let start = self.lines.last().map_or(0, |&(_, end)| end);
         self.text.truncate(start);
+        // Taken first, so that lines are in the order of the times they tell, or nearly so.
+        let number = count.fetch_add(1, Ordering::Relaxed);
         if start >= STRIPE_BYTES_MAX || write(&mut self.text).is_err() {
             return false;
         }
-        self.lines.push((count.fetch_add(1, Ordering::Relaxed), self.text.len()));
+        self.lines.push((number, self.text.len()));
         true
     }
 }
@@ -331,7 +333,7 @@ mod tests {
             text.write_str("outer\n")
         });
         let text = collect(&lines);
-        assert!(text.starts_with("inner\nouter\n{"), "{text}");
+        assert!(text.starts_with("outer\ninner\n{"), "{text}");
         assert!(text.contains("1 log lines were lost"), "{text}");
     }
 }

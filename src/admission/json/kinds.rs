@@ -5,7 +5,9 @@ use fearless_simd::u8x64;
 #[cfg(target_arch = "x86_64")]
 use fearless_simd::{Avx512, kernel, u8x16};
 
-use super::row::{BLOCK, LANES, Lanes, Row, Words};
+#[cfg(target_arch = "x86_64")]
+use super::row::Lanes;
+use super::row::{BLOCK, LANES, Row, Words};
 
 /// The text of a row.
 pub(super) type Blocks = [[u8; BLOCK]; LANES];
