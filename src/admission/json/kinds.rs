@@ -116,7 +116,7 @@ mod tables {
 
 /// Looks up all kinds of each byte at once, and turns the bits so that those of one kind come
 /// together.
-// PERF: a fifth of the instructions of `by_comparing`, on processors that can turn bits.
+// PERF: marking takes a tenth less than with `by_comparing`, where the processor can turn bits.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn by_planes(simd: Avx512, blocks: &Blocks, row: &mut Row) {
@@ -165,3 +165,41 @@ kernel!(
         _mm512_gf2p8affine_epi64_epi8::<0>(bits, squares)
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use fearless_simd::{Level, dispatch};
+
+    use super::*;
+
+    /// Each byte there is, at each place of a block, told by its kind alone.
+    #[test]
+    fn bytes_of_each_kind_are_found_and_no_others() {
+        for shift in 0..BLOCK {
+            let mut blocks: Blocks = [[b' '; BLOCK]; LANES];
+            for (at, byte) in blocks.as_flattened_mut().iter_mut().enumerate() {
+                *byte = ((at + shift) % 256) as u8;
+            }
+            let bits = |is: fn(u8) -> bool| {
+                blocks.map(|block| {
+                    (0..BLOCK).fold(0, |word, at| word | u64::from(is(block[at])) << at)
+                })
+            };
+            for level in [Level::new(), Level::baseline()] {
+                let mut row = Row::default();
+                dispatch!(level, simd => classify(simd, &blocks, &mut row));
+                assert_eq!(row.quotes, bits(|byte| byte == b'"'));
+                assert_eq!(row.slashes, bits(|byte| byte == b'\\'));
+                assert_eq!(row.open, bits(|byte| matches!(byte, b'{' | b'[')));
+                assert_eq!(row.close, bits(|byte| matches!(byte, b'}' | b']')));
+                assert_eq!(row.colon, bits(|byte| byte == b':'));
+                assert_eq!(row.comma, bits(|byte| byte == b','));
+                assert_eq!(row.control, bits(|byte| byte < b' '));
+                let curly = bits(|byte| matches!(byte, b'{' | b'}'));
+                for (lane, curly) in curly.into_iter().enumerate() {
+                    assert_eq!(row.curly[lane] & (row.open[lane] | row.close[lane]), curly);
+                }
+            }
+        }
+    }
+}
