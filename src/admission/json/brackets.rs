@@ -3,8 +3,10 @@
 
 use bumpalo::Bump;
 
-use super::grammar::DEPTH_MAX;
 use super::row::{BLOCK, Row, all_if};
+
+/// The deepest nesting of lists and objects in one review, skipped fields included.
+pub const DEPTH_MAX: usize = 1024;
 
 /// Lists and objects whose end is noted at most, in the order of the text; the rest is searched for
 /// its end, so that no body can fill the arena with notes.
@@ -115,14 +117,17 @@ impl<'b> Brackets<'b> {
         self.count += 1;
     }
 
-    /// Makes room for more brackets around one, up to [`DEPTH_MAX`].
+    /// Makes room for more brackets around one. INVARIANT (bounded): beyond [`DEPTH_MAX`] it takes
+    /// no more, however often it is asked.
     #[cold]
     fn deepen(&mut self) {
+        if self.depth >= DEPTH_MAX {
+            self.faults = 1;
+            return;
+        }
         let outer = &*self.outer;
-        let more = (2 * outer.len()).min(DEPTH_MAX);
-        self.faults |= u64::from(more == outer.len());
         let at = |depth| outer.get(depth).copied().unwrap_or(Open::NONE);
-        self.outer = self.arena.alloc_slice_fill_with(more, at);
+        self.outer = self.arena.alloc_slice_fill_with((2 * outer.len()).min(DEPTH_MAX), at);
     }
 
     #[inline(always)]

@@ -32,9 +32,10 @@ impl<'b> Cursor<'b> {
 
     /// Steps into the list or object it stands before, and tells where that ends.
     pub fn enter(&mut self) -> usize {
-        let (end, _) = self.marks.end(self.at, self.next);
-        self.next = self.marks.inside(self.at, self.next);
+        let (end, behind) = self.marks.end(self.at, self.next);
         self.at += 1;
+        // One that is not counted, because it is empty, is not passed either.
+        self.next = behind.min(self.next + 1);
         end
     }
 

@@ -7,10 +7,7 @@
 use fearless_simd::prelude::*;
 
 use super::plain;
-use super::row::{BLOCK, LANES, Lanes, Row, behind, sum};
-
-/// The deepest nesting of lists and objects in one review, skipped fields included.
-pub const DEPTH_MAX: usize = 1024;
+use super::row::{BLOCK, Lanes, Row, Words, behind, sum};
 
 /// What tokens leave to the next row.
 pub(super) struct Grammar<'b, S: Simd> {
@@ -52,7 +49,7 @@ impl<'b, S: Simd> Grammar<'b, S> {
     /// Takes a row. Finds `keys`, and leaves of `scalar` where numbers and words start.
     #[inline(always)]
     pub(super) fn next(&mut self, simd: S, row: &mut Row) {
-        let lanes = |words: [u64; LANES]| Lanes::simd_from(simd, words);
+        let lanes = |words: Words| Lanes::simd_from(simd, words);
         let (quotes, within) = (lanes(row.quotes), lanes(row.within));
         let (open, close) = (lanes(row.open), lanes(row.close));
         let (colon, comma) = (lanes(row.colon), lanes(row.comma));

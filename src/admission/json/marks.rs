@@ -52,12 +52,6 @@ impl<'b> Marks<'b> {
         }
     }
 
-    /// Which is the first list or object inside the one that opens at `at` and is this one.
-    #[inline(always)]
-    pub(super) fn inside(&self, at: usize, number: usize) -> usize {
-        number + usize::from(!is_pair(self.text.as_bytes(), at))
-    }
-
     /// The offset behind a list or object that is not noted.
     #[cold]
     fn bracket_end(&self, mut at: usize) -> usize {

@@ -19,8 +19,8 @@ mod unescape;
 
 use bumpalo::Bump;
 
+pub use self::brackets::DEPTH_MAX;
 pub use self::cursor::Cursor;
-pub use self::grammar::DEPTH_MAX;
 use self::marks::{Marks, mark};
 use self::unescape::unescape;
 

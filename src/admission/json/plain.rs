@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use bumpalo::collections::{String, Vec};
 
 use super::SyntaxError;
-use super::grammar::DEPTH_MAX;
+use super::brackets::DEPTH_MAX;
 use crate::byte_search::{after_blank, special};
 
 /// Checks that a text is one JSON value and nothing else, by the rules of RFC 8259.

@@ -3,7 +3,7 @@
 use fearless_simd::prelude::*;
 
 use super::plain;
-use super::row::{BLOCK, LANES, Lanes, Row, spans};
+use super::row::{BLOCK, Lanes, Row, Words, spans};
 
 /// What strings leave to the next row.
 pub(super) struct Strings<'b> {
@@ -44,7 +44,7 @@ impl<'b> Strings<'b> {
     /// Finds `within`, and leaves of the tokens those outside of strings.
     #[inline(always)]
     pub(super) fn next<S: Simd>(&mut self, simd: S, row: &mut Row) {
-        let lanes = |words: [u64; LANES]| Lanes::simd_from(simd, words);
+        let lanes = |words: Words| Lanes::simd_from(simd, words);
         let quotes = lanes(row.quotes);
         let within = spans(simd, quotes, &mut self.in_string);
         let outside = !(within | quotes) & lanes(row.text);

@@ -141,6 +141,18 @@ fn nesting_grows_up_to_its_limit() {
     assert!(!mark(&text, &arena).1 && check(&text, &arena).is_err());
 }
 
+/// Whatever a text is like, what is kept of it in the arena is a few times its size.
+#[test]
+fn marks_take_memory_by_the_size_of_the_text() {
+    let lists = "[1],".repeat(100_000);
+    let deepest = format!("{}{lists}", "[".repeat(DEPTH_MAX));
+    for text in [lists.clone(), deepest, "[".repeat(400_000), "{}".repeat(200_000)] {
+        let arena = Bump::new();
+        mark(&text, &arena);
+        assert!(arena.allocated_bytes() < 4 * text.len(), "{}", arena.allocated_bytes());
+    }
+}
+
 /// Asked of each of many objects in a row, a search into what follows would take quadratic time.
 #[test]
 fn a_name_is_searched_for_in_its_object_only() {
