@@ -250,31 +250,32 @@ fn split_host(text: &str) -> Result<(Option<&str>, &str), ReferenceError> {
     if first.len() > HOST_BYTES_MAX {
         return Err(ReferenceError::HostTooLong);
     }
-    // PERF: almost every host is a DNS name with or without a port, which needs no lexer.
-    let (name, port) = first.split_once(':').unwrap_or((first, "0"));
-    if is_dns_name(name) && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok((Some(first), rest));
-    }
-    let mut parts = Part::lexer(first);
-    let plain = match parts.next() {
-        Some(Ok(Part::Ipv6)) => true,
-        Some(Ok(Part::Component | Part::Word)) if is_dns_name(parts.slice()) => true,
-        // Docker reads `foo_bar.com/x` as a repository without a host; its text is the same.
-        Some(Ok(Part::Component)) => false,
-        _ => return Err(ReferenceError::Host),
+    let name_end = match first.starts_with('[') {
+        true => first.find(']').map_or(first.len(), |at| at + 1),
+        false => first.find(':').unwrap_or(first.len()),
     };
-    match (parts.next(), parts.next(), parts.next()) {
-        (None, ..) => Ok((Some(first), rest)),
-        (Some(Ok(Part::Colon)), Some(Ok(Part::Component)), None) if plain => {
-            let port = first.rsplit(':').next().unwrap_or_default();
-            match port.bytes().all(|byte| byte.is_ascii_digit()) {
-                true => Ok((Some(first), rest)),
-                false => Err(ReferenceError::Port),
-            }
-        }
-        (Some(Ok(Part::Colon)), ..) => Err(ReferenceError::Port),
+    let (name, port) = first.split_at(name_end);
+    // PERF: almost every host is a DNS name, which needs no lexer.
+    let is_name = is_dns_name(name) || is_only(name, Part::Ipv6);
+    // Docker reads `foo_bar.com/x` as a repository without a host; its text is the same.
+    let is_known = is_name || is_only(name, Part::Component);
+    match port.strip_prefix(':') {
+        None if is_known && port.is_empty() => Ok((Some(first), rest)),
+        Some(port) if is_name && is_port(port) => Ok((Some(first), rest)),
+        Some(_) if is_known => Err(ReferenceError::Port),
         _ => Err(ReferenceError::Host),
     }
+}
+
+/// Whether a text is one part and nothing else.
+#[cold]
+fn is_only(text: &str, part: Part) -> bool {
+    let mut parts = Part::lexer(text);
+    parts.next() == Some(Ok(part)) && parts.next().is_none()
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether Docker takes a first segment for a host: it has a dot, a colon or an upper-case
