@@ -77,14 +77,14 @@ impl Write for Bounded<'_> {
             return Err(fmt::Error);
         }
         // PERF: almost all text is plain, and what of it fits need not be looked at by character.
-        if !is_plain(text) {
-            return self.by_character(text);
-        }
         let room = self.end.saturating_sub(self.out.len());
-        // It is ASCII, so it can be split anywhere.
-        let (fits, rest) = text.split_at_checked(room).unwrap_or((text, ""));
-        self.out.push_str(fits);
-        rest.chars().next().map_or(Ok(()), |c| self.write_char(c))
+        match text.split_at_checked(room.min(text.len())) {
+            Some((fits, rest)) if is_plain(fits) => {
+                self.out.push_str(fits);
+                if rest.is_empty() { Ok(()) } else { self.by_character(rest) }
+            }
+            _ => self.by_character(text),
+        }
     }
 
     fn write_char(&mut self, c: char) -> fmt::Result {
