@@ -3,7 +3,7 @@
 //! A request holds a place from when its body is there to its answer; some of them work, the others
 //! wait in a bounded queue, and one more is answered with 429 at once (spec: webhook, "Answers").
 //! Bodies have a budget in bytes of their own, taken as they arrive: whoever announces a body and
-//! does not send it holds neither. Nothing here waits for a lock.
+//! does not send it holds neither. Nothing here waits, but a request for its turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -404,10 +404,6 @@ fn allowance(query: Option<&str>) -> Duration {
 
 /// Go's way to write a duration: `5s`, `1m30s`, `500ms`, `2.5s`.
 fn duration(text: &str) -> Option<Duration> {
-    // PERF: the API server writes whole seconds.
-    if let Some(secs) = text.strip_suffix('s').and_then(|secs| secs.parse::<u8>().ok()) {
-        return Some(Duration::from_secs(secs.into())).filter(|total| !total.is_zero());
-    }
     let mut rest = text;
     let mut total = 0.0_f64;
     while !rest.is_empty() {
