@@ -8,8 +8,6 @@
 
 use std::fmt;
 
-use logos::{Lexer, Logos};
-
 /// The longest host with its port, in bytes. Docker sets no limit; a DNS name has at most 253.
 pub const HOST_BYTES_MAX: usize = 255;
 /// The longest repository path, in bytes, `library/` included.
@@ -93,13 +91,10 @@ pub enum ReferenceError {
         "the digest must be `sha256:` and 64, or `sha512:` and 128 hexadecimal digits in lower case"
     )]
     Digest,
-    /// Something follows that belongs to no part.
-    #[error("something follows the reference that is neither tag nor digest")]
-    Trailing,
 }
 
 impl<'a> Reference<'a> {
-    /// Reads a reference, in one pass and without allocating.
+    /// Reads a reference without allocating.
     ///
     /// # Errors
     /// [`ReferenceError`] for everything Docker refuses, and for a host over [`HOST_BYTES_MAX`].
@@ -107,10 +102,11 @@ impl<'a> Reference<'a> {
         if text.is_empty() {
             return Err(ReferenceError::Empty);
         }
-        if text.len() == 64 && text.bytes().all(is_lower_hex) {
+        if text.len() == 64 && is_lower_hex(text) {
             return Err(ReferenceError::Identifier);
         }
-        let (host, rest) = split_host(text)?;
+        let (named, digest) = split_at_mark(text, b'@');
+        let (host, rest) = split_host(named)?;
         let (registry, hub) = match host {
             None => (HUB, true),
             Some(host) => match HUB_ALIASES.iter().any(|alias| host.eq_ignore_ascii_case(alias)) {
@@ -118,12 +114,17 @@ impl<'a> Reference<'a> {
                 false => (host, false),
             },
         };
-        let tail = read_tail(rest)?;
-        let official = hub && !tail.path.contains('/');
-        if tail.path.len() + if official { "library/".len() } else { 0 } > PATH_BYTES_MAX {
+        let (path, tag) = split_at_mark(rest, b':');
+        check_path(path)?;
+        tag.map_or(Ok(()), check_tag)?;
+        if !digest.is_none_or(is_digest) {
+            return Err(ReferenceError::Digest);
+        }
+        let official = hub && !path.contains('/');
+        if path.len() + if official { "library/".len() } else { 0 } > PATH_BYTES_MAX {
             return Err(ReferenceError::PathTooLong);
         }
-        Ok(Self { registry, official, path: tail.path, tag: tail.tag, digest: tail.digest })
+        Ok(Self { registry, official, path, tag, digest })
     }
 
     /// The registry: `docker.io` for each of Docker Hub's names, else the host as written, which
@@ -208,8 +209,7 @@ impl fmt::Display for Reference<'_> {
 /// Whether a text is a digest: algorithm, colon, and the right number of lower-case digits.
 pub fn is_digest(text: &str) -> bool {
     DIGEST_ALGORITHMS.iter().any(|(prefix, digits)| {
-        text.strip_prefix(prefix)
-            .is_some_and(|hex| hex.len() == *digits && hex.bytes().all(is_lower_hex))
+        text.strip_prefix(prefix).is_some_and(|hex| hex.len() == *digits && is_lower_hex(hex))
     })
 }
 
@@ -218,32 +218,27 @@ fn write_two(out: &mut impl fmt::Write, mark: &str, text: &str) -> fmt::Result {
     out.write_str(text)
 }
 
-fn is_lower_hex(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+/// Whether a text is digits of a digest.
+fn is_lower_hex(text: &str) -> bool {
+    are_all(text, |byte| byte.is_ascii_digit() | (b'a'..=b'f').contains(&byte))
 }
 
-/// The parts of a reference. A text may fit several; the longest wins, then `Component`.
-#[derive(Logos, Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// A segment of a repository's path: also a plain host, tag or port.
-    #[regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", priority = 20)]
-    Component,
-    /// What else a host or a tag may be.
-    #[regex(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", priority = 3)]
-    Word,
-    #[regex(r"\[[0-9A-Fa-f:]+\]")]
-    Ipv6,
-    #[regex(r"@[A-Za-z0-9+._\-]+:[0-9A-Za-z]+")]
-    Digest,
-    #[token("/")]
-    Slash,
-    #[token(":")]
-    Colon,
+/// Whether all bytes are so.
+// PERF: without a branch for each byte, many of them are looked at together.
+fn are_all(text: &str, is_so: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is_so(byte))
+}
+
+/// What stands before a mark of ASCII, and behind it if there is one.
+fn split_at_mark(text: &str, mark: u8) -> (&str, Option<&str>) {
+    let at = memchr::memchr(mark, text.as_bytes());
+    let parts = at.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
+    parts.map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
 /// Splits the host off, if the first segment is one; Docker's rule is in [`is_host`].
 fn split_host(text: &str) -> Result<(Option<&str>, &str), ReferenceError> {
-    let Some((first, rest)) = text.split_once('/') else { return Ok((None, text)) };
+    let (first, Some(rest)) = split_at_mark(text, b'/') else { return Ok((None, text)) };
     if !is_host(first) {
         return Ok((None, text));
     }
@@ -255,27 +250,15 @@ fn split_host(text: &str) -> Result<(Option<&str>, &str), ReferenceError> {
         false => first.find(':').unwrap_or(first.len()),
     };
     let (name, port) = first.split_at(name_end);
-    // PERF: almost every host is a DNS name, which needs no lexer.
-    let is_name = is_dns_name(name) || is_only(name, Part::Ipv6);
+    let is_name = is_dns_name(name) || is_ipv6(name);
     // Docker reads `foo_bar.com/x` as a repository without a host; its text is the same.
-    let is_known = is_name || is_only(name, Part::Component);
+    let is_known = is_name || is_path(name);
     match port.strip_prefix(':') {
         None if is_known && port.is_empty() => Ok((Some(first), rest)),
         Some(port) if is_name && is_port(port) => Ok((Some(first), rest)),
         Some(_) if is_known => Err(ReferenceError::Port),
         _ => Err(ReferenceError::Host),
     }
-}
-
-/// Whether a text is one part and nothing else.
-#[cold]
-fn is_only(text: &str, part: Part) -> bool {
-    let mut parts = Part::lexer(text);
-    parts.next() == Some(Ok(part)) && parts.next().is_none()
-}
-
-fn is_port(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether Docker takes a first segment for a host: it has a dot, a colon or an upper-case
@@ -285,79 +268,64 @@ fn is_host(segment: &str) -> bool {
 }
 
 fn is_dns_name(text: &str) -> bool {
-    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    text.as_bytes().split(|&byte| byte == b'.').all(|label| {
-        label.iter().all(inner)
-            && label.first().is_some_and(|&byte| byte != b'-')
-            && label.last() != Some(&b'-')
+    is_joined(text, |byte| byte.is_ascii_alphanumeric(), |byte| byte == b'.' || byte == b'-', b"-")
+}
+
+fn is_ipv6(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    inner.is_some_and(|text| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':')
     })
 }
 
-/// What follows the host.
-struct Tail<'a> {
-    path: &'a str,
-    tag: Option<&'a str>,
-    digest: Option<&'a str>,
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn read_tail(text: &str) -> Result<Tail<'_>, ReferenceError> {
-    let mut parts = Part::lexer(text);
-    let (path, mut next) = read_path(text, &mut parts)?;
-    let mut tail = Tail { path, tag: None, digest: None };
-    if let Some(Ok(Part::Colon)) = next {
-        let (Some(Ok(Part::Component | Part::Word)), tag) = (parts.next(), parts.slice()) else {
-            return Err(ReferenceError::Tag);
-        };
-        if tag.len() > TAG_BYTES_MAX {
-            return Err(ReferenceError::TagTooLong);
-        }
-        tail.tag = Some(tag);
-        next = parts.next();
-        if matches!(next, Some(Err(()))) && !parts.slice().starts_with('@') {
-            return Err(ReferenceError::Tag);
-        }
+fn check_path(text: &str) -> Result<(), ReferenceError> {
+    if is_path(text) {
+        return Ok(());
     }
-    if let Some(Ok(Part::Digest)) = next {
-        let digest = &parts.slice()[1..];
-        if !is_digest(digest) {
-            return Err(ReferenceError::Digest);
-        }
-        tail.digest = Some(digest);
-        next = parts.next();
-    }
-    match next {
-        None => Ok(tail),
-        Some(Err(())) if parts.slice().starts_with('@') => Err(ReferenceError::Digest),
-        Some(_) => Err(ReferenceError::Trailing),
-    }
+    let uppercase = text.bytes().any(|byte| byte.is_ascii_uppercase());
+    Err(if uppercase { ReferenceError::Uppercase } else { ReferenceError::Path })
 }
 
-/// A path, and the part after it.
-type PathAndNext<'a> = (&'a str, Option<Result<Part, ()>>);
+/// Whether a text is words of small letters and digits, joined by `/`, `.`, `_`, `__` or dashes.
+fn is_path(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() | byte.is_ascii_digit();
+    let is_mark = |byte| (byte == b'/') | (byte == b'.') | (byte == b'_') | (byte == b'-');
+    let after = |count| text.bytes().skip(count).map(|byte| byte == b'_');
+    let threes = after(0).zip(after(1)).zip(after(2));
+    !threes.fold(false, |any, ((one, two), three)| any | one & two & three)
+        && is_joined(text, is_letter, is_mark, b"_-")
+}
 
-/// Reads the path, and the part after it.
-fn read_path<'a>(
-    text: &'a str,
-    parts: &mut Lexer<'a, Part>,
-) -> Result<PathAndNext<'a>, ReferenceError> {
-    loop {
-        match parts.next() {
-            Some(Ok(Part::Component)) => {}
-            Some(Ok(Part::Word)) if parts.slice().bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                return Err(ReferenceError::Uppercase);
-            }
-            _ => return Err(ReferenceError::Path),
-        }
-        let end = parts.span().end;
-        match parts.next() {
-            Some(Ok(Part::Slash)) => {}
-            next @ (None | Some(Ok(Part::Colon | Part::Digest))) => {
-                return Ok((&text[..end], next));
-            }
-            Some(Err(())) if parts.slice().starts_with('@') => return Err(ReferenceError::Digest),
-            Some(_) => return Err(ReferenceError::Path),
-        }
+/// Whether a text is words of letters joined by marks, of which only these may be `doubled`.
+// PERF: nothing branches on a byte, so that many of them are looked at together.
+fn is_joined(
+    text: &str,
+    is_letter: impl Fn(u8) -> bool,
+    is_mark: impl Fn(u8) -> bool,
+    doubled: &[u8],
+) -> bool {
+    let bytes = text.as_bytes();
+    let is_end = |byte: Option<&u8>| byte.is_some_and(|&byte| is_letter(byte));
+    let known = are_all(text, |byte| is_letter(byte) | is_mark(byte));
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    let joined = pairs.fold(true, |all, (&one, &two)| {
+        let twice = doubled.iter().fold(false, |any, &mark| any | (mark == one));
+        all & (is_letter(one) | is_letter(two) | (one == two) & twice)
+    });
+    is_end(bytes.first()) && is_end(bytes.last()) && known && joined
+}
+
+fn check_tag(text: &str) -> Result<(), ReferenceError> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'_');
+    let is_inner = |byte| is_word(byte) | (byte == b'.') | (byte == b'-');
+    if !text.bytes().next().is_some_and(is_word) || !are_all(text, is_inner) {
+        return Err(ReferenceError::Tag);
     }
+    if text.len() > TAG_BYTES_MAX { Err(ReferenceError::TagTooLong) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -437,7 +405,7 @@ mod tests {
         refused("app:-1", ReferenceError::Tag);
         refused(&format!("app:{}", "1".repeat(129)), ReferenceError::TagTooLong);
         refused("app@sha256:12", ReferenceError::Digest);
-        refused("team/app:1/2", ReferenceError::Trailing);
+        refused("team/app:1/2", ReferenceError::Tag);
     }
 
     proptest::proptest! {

@@ -36,6 +36,8 @@ pub struct Decision<'a> {
     pub name: &'a str,
     /// The images that were decided, in the contract's order.
     pub images: &'a [ImageDecision<'a>],
+    /// The rule that decides: that of the first rejected image, else of the first that one allows.
+    pub rule: Option<RuleInfo<'a>>,
     /// The namespace was not listed: only its name labels were known.
     pub namespace_assumed: bool,
     /// What the program was told of the request; absent: it was not asked.
@@ -145,6 +147,7 @@ pub fn decide<'a>(
         mode: mode(snapshot, options, request),
         name: request.name,
         images: &[],
+        rule: None,
         namespace_assumed: false,
         facts: None,
     };
@@ -389,6 +392,9 @@ fn evaluate<'a>(
     }
     decision.facts = Some(facts);
     decision.images = decided.into_bump_slice();
+    let allowed = || decision.images.iter().find(|image| image.verdict.rule().is_some());
+    let decisive = decision.first_rejected().or_else(allowed);
+    decision.rule = decisive.and_then(|image| image.rule(snapshot));
     Ok(())
 }
 

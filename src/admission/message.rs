@@ -6,6 +6,7 @@
 use std::fmt::{self, Write};
 
 use caapc_vm::facts::{ScanStatus, Timestamp};
+use caapc_vm::program::RuleInfo;
 use caapc_vm::run::Verdict;
 
 use super::Snapshot;
@@ -39,8 +40,6 @@ pub struct Texts {
     /// The value of the audit annotation `images`.
     pub images: String,
     line: String,
-    /// The criteria of the rule that rejected the last image.
-    criteria: String,
 }
 
 impl Texts {
@@ -78,18 +77,17 @@ impl Texts {
         now: Timestamp,
     ) {
         let reason = &mut Bounded::new(&mut self.reason, MESSAGE_BYTES_MAX);
-        let first = decision.first_rejected();
-        let _ = match (decision.why, first) {
+        let _ = match (decision.why, decision.rule) {
             (Why::Fault(fault), _) => write!(reason, "the object cannot be decided: {fault}"),
             (Why::UnknownKind, _) => unknown_kind(reason, request, "cannot be checked"),
-            (_, Some(image)) => reason_of(reason, snapshot, image),
+            (_, Some(rule)) => reason_of(reason, rule),
             (_, None) => Ok(()),
         };
         self.message.push_str(&self.reason);
         if options.compat_messages {
             return;
         }
-        if let Some(fault) = first.and_then(|image| image.rule(snapshot)?.broken) {
+        if let Some(fault) = decision.rule.and_then(|rule| rule.broken) {
             let room = MESSAGE_BYTES_MAX / 2;
             let _ = write!(Bounded::new(&mut self.message, room), ": {fault}");
         }
@@ -98,24 +96,18 @@ impl Texts {
             images.filter(|image| matches!(image.verdict, Verdict::Reject(_)))
         };
         let mut left = rejected().count();
-        let mut told = None;
+        let mut above = None;
         for image in rejected() {
-            // PERF: most images of a request are rejected by the same rule.
-            if told != Some(image.verdict) {
-                told = Some(image.verdict);
-                self.criteria.clear();
-                criteria(&mut self.criteria, snapshot, image);
-            }
-            self.line.clear();
-            self.line.push('\n');
-            let room = MESSAGE_BYTES_MAX.saturating_sub(self.message.len() + MORE_BYTES + 1);
-            let line = &mut Bounded::new(&mut self.line, room);
-            let _ = image_line(line, snapshot, image, first, &self.criteria, now);
+            let whole = self.message.len();
+            let room = MESSAGE_BYTES_MAX.saturating_sub(whole + MORE_BYTES);
+            let line = &mut Bounded::new(&mut self.message, room);
+            let _ = image_line(line, snapshot, image, above, now);
             // The first image is always told, if need be cut; the others whole or not at all.
-            if line.is_cut() && !std::ptr::eq(image, first.unwrap_or(image)) {
+            if line.is_cut() && above.is_some() {
+                self.message.truncate(whole);
                 break;
             }
-            self.message.push_str(&self.line);
+            above = Some(image.verdict);
             left -= 1;
         }
         if left > 0 {
@@ -205,8 +197,7 @@ impl Texts {
 }
 
 /// The exact sentence of the contract (spec: webhook, "Answers").
-fn reason_of(out: &mut Bounded<'_>, snapshot: &Snapshot, image: &ImageDecision<'_>) -> fmt::Result {
-    let Some(rule) = image.rule(snapshot) else { return Ok(()) };
+fn reason_of(out: &mut Bounded<'_>, rule: RuleInfo<'_>) -> fmt::Result {
     if rule.broken.is_some() {
         return write!(out, "ContainerAdmissionPolicy {} does not compile", rule.policy);
     }
@@ -218,15 +209,15 @@ fn reason_of(out: &mut Bounded<'_>, snapshot: &Snapshot, image: &ImageDecision<'
 }
 
 /// One rejected image: container, image, status, last scan and its age, the criterion that
-/// matched, the worst vulnerabilities that count.
+/// matched, the worst vulnerabilities that count. `above` is the verdict of the line above.
 fn image_line(
     line: &mut Bounded<'_>,
     snapshot: &Snapshot,
     image: &ImageDecision<'_>,
-    first: Option<&ImageDecision<'_>>,
-    criteria: &str,
+    above: Option<Verdict>,
     now: Timestamp,
 ) -> fmt::Result {
+    line.ours("\n");
     line.ours(image.container.list.word());
     line.ours(" ");
     line.part(NAME_SHOWN, image.container.name);
@@ -235,31 +226,38 @@ fn image_line(
         "" => line.ours("(none)"),
         text => line.part(IMAGE_SHOWN, text),
     }
-    scan(line, image, now)?;
-    if first.is_some_and(|first| first.verdict != image.verdict) {
-        line.ours("; ");
-        reason_of(line, snapshot, image)?;
+    scan(line, image, now);
+    match (above, image.rule(snapshot)) {
+        (_, None) => {}
+        (None, Some(rule)) => criteria(line, rule),
+        (Some(above), _) if above == image.verdict => line.ours("; same rule"),
+        (Some(_), Some(rule)) => {
+            line.ours("; ");
+            reason_of(line, rule)?;
+            criteria(line, rule);
+        }
     }
-    line.ours(criteria);
     if let (Some(known), ScanStatus::Warn | ScanStatus::Fail) = (image.known, image.scan.status) {
-        worst(line, known, now)?;
+        worst(line, known, now);
     }
     Ok(())
 }
 
 /// What the rule asks for that rejected an image, as a part of its line.
-fn criteria(out: &mut String, snapshot: &Snapshot, image: &ImageDecision<'_>) {
-    let Some(rule) = image.rule(snapshot).filter(|rule| rule.broken.is_none()) else { return };
+fn criteria(line: &mut Bounded<'_>, rule: RuleInfo<'_>) {
+    if rule.broken.is_some() {
+        return;
+    }
     if rule.patterns().is_none() && rule.statuses().is_none() && rule.age().is_none() {
-        out.push_str("; no rule before this one allows it");
+        line.ours("; no rule before this one allows it");
     } else {
-        out.push_str("; rule: ");
-        let _ = write!(Bounded::new(out, CRITERION_SHOWN), "{rule:#}");
+        line.ours("; rule: ");
+        line.part_in_words(CRITERION_SHOWN, format_args!("{rule:#}"));
     }
 }
 
 /// Status, last scan and its age; for an image that is not scanned, why and what to do.
-fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fmt::Result {
+fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) {
     line.ours(", status ");
     line.ours(image.scan.status.word());
     let help = match image.scan.state {
@@ -278,10 +276,9 @@ fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) -> fm
         Ago { then, now }.each(|part| line.ours(part));
         line.ours(")");
     }
-    Ok(())
 }
 
-fn worst(line: &mut Bounded<'_>, known: ScanEntry<'_>, now: Timestamp) -> fmt::Result {
+fn worst(line: &mut Bounded<'_>, known: ScanEntry<'_>, now: Timestamp) {
     for row in known.worst(now).take(WORST_SHOWN) {
         line.ours("; ");
         line.part(NAME_SHOWN, row.id);
@@ -295,7 +292,6 @@ fn worst(line: &mut Bounded<'_>, known: ScanEntry<'_>, now: Timestamp) -> fmt::R
         line.ours(if row.fixed.is_some() { ", fixed in " } else { ", not fixed yet" });
         line.part(NAME_SHOWN, row.fixed.unwrap_or_default());
     }
-    Ok(())
 }
 
 fn unknown_kind(out: &mut Bounded<'_>, request: &Request<'_>, what: &str) -> fmt::Result {

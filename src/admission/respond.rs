@@ -55,10 +55,7 @@ fn annotations(out: &mut Vec<u8>, snapshot: &Snapshot, decision: &Decision<'_>, 
     string(out, decision.mode.word());
     out.extend_from_slice(br#","generation":"#);
     string(out, itoa::Buffer::new().format(snapshot.generation));
-    let deciding = decision
-        .first_rejected()
-        .or(decision.images.iter().find(|image| image.verdict.rule().is_some()));
-    if let Some(rule) = deciding.and_then(|image| image.rule(snapshot)) {
+    if let Some(rule) = decision.rule {
         out.extend_from_slice(br#","policy":"#);
         string(out, rule.policy);
         out.extend_from_slice(br#","rule":"#);

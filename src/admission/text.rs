@@ -54,9 +54,18 @@ impl<'o> Bounded<'o> {
 
     /// Writes a part that has a limit of its own.
     pub fn part(&mut self, bytes_max: usize, part: &str) {
+        self.limited(bytes_max, |inner| inner.write_str(part));
+    }
+
+    /// The same of what has to be put into words first.
+    pub fn part_in_words(&mut self, bytes_max: usize, words: fmt::Arguments<'_>) {
+        self.limited(bytes_max, |inner| inner.write_fmt(words));
+    }
+
+    fn limited(&mut self, bytes_max: usize, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
         let end = self.end.min(self.out.len() + bytes_max);
         let mut inner = Bounded { cut: self.cut, out: self.out, end };
-        let _ = inner.write_str(part);
+        let _ = write(&mut inner);
         self.cut |= inner.cut && end == self.end;
     }
 

@@ -4,9 +4,10 @@
 //! exceptions do and when that ends. Nothing allocates but what is for people. Start at
 //! [`ScanEntry::fact`].
 
-use std::fmt;
+use std::fmt::Write;
 use std::sync::Arc;
 
+use arrayvec::ArrayString;
 use caapc_vm::facts::{ScanStatus, Timestamp};
 
 use super::exceptions::{Asked, Exception, holding};
@@ -17,6 +18,9 @@ use super::resolve::newest;
 use super::shelf::ScanShelf;
 use crate::api::{Score, Severity, StoredState};
 use crate::reference::{CANONICAL_BYTES_MAX, Reference};
+
+/// A canonical text of a reference, on the stack.
+type KeyText = ArrayString<CANONICAL_BYTES_MAX>;
 
 /// What the shelf has of one image. See the top of this file.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +89,7 @@ impl<'s> ScanEntry<'s> {
                 self.plain(*at, maxima, *state)
             }
             (None, Some(Node { answer: Answer::Many(candidates), .. })) => {
-                let deciding =
-                    self.deciding(candidates, &KeyText::of_repository(&self.reference), now);
+                let deciding = self.deciding(candidates, &repository_of(&self.reference), now);
                 deciding.map_or(ScanFact::NEVER, |(fact, _)| fact)
             }
         }
@@ -95,7 +98,7 @@ impl<'s> ScanEntry<'s> {
     /// The vulnerabilities that count for the image, worst first, of the platform that decides.
     pub fn worst(&self, now: Timestamp) -> impl Iterator<Item = WorstRow<'s>> + use<'s> {
         let entry = *self;
-        let repository = KeyText::of_repository(&self.reference);
+        let repository = repository_of(&self.reference);
         let slot = self.node.and_then(|node| self.slot_of(node, &repository, now));
         let mut last = None;
         std::iter::from_fn(move || {
@@ -132,7 +135,7 @@ impl<'s> ScanEntry<'s> {
     /// The result that counts on each platform, for people: it allocates. None if the image was
     /// never scanned.
     pub fn platforms(&self, now: Timestamp) -> Vec<PlatformFact<'s>> {
-        let repository = KeyText::of_repository(&self.reference);
+        let repository = repository_of(&self.reference);
         let Some(node) = self.node else { return Vec::new() };
         match &node.answer {
             Answer::Plain { .. } => {
@@ -146,7 +149,7 @@ impl<'s> ScanEntry<'s> {
         }
     }
 
-    fn platform(&self, slot: &'s Slot, repository: &KeyText, now: Timestamp) -> PlatformFact<'s> {
+    fn platform(&self, slot: &'s Slot, repository: &str, now: Timestamp) -> PlatformFact<'s> {
         let record = &slot.record;
         let asked = asked(&self.reference, repository);
         let index = &self.shelf.index;
@@ -175,7 +178,7 @@ impl<'s> ScanEntry<'s> {
     fn slot_of(
         &self,
         node: &'s Node,
-        repository: &KeyText,
+        repository: &str,
         now: Timestamp,
     ) -> Option<(ScanFact, &'s Slot)> {
         match &node.answer {
@@ -191,7 +194,7 @@ impl<'s> ScanEntry<'s> {
     fn deciding(
         &self,
         candidates: &[Candidate],
-        repository: &KeyText,
+        repository: &str,
         now: Timestamp,
     ) -> Option<(ScanFact, &'s Slot)> {
         let asked = asked(&self.reference, repository);
@@ -303,48 +306,25 @@ fn badness(fact: ScanFact) -> (u8, u8) {
 }
 
 /// What is asked about, as far as scopes need it.
-fn asked<'a>(reference: &Reference<'a>, repository: &'a KeyText) -> Asked<'a> {
-    Asked { repository: repository.as_str(), tag: reference.tag_or_latest() }
+fn asked<'a>(reference: &Reference<'a>, repository: &'a str) -> Asked<'a> {
+    Asked { repository, tag: reference.tag_or_latest() }
 }
 
-/// A canonical text of a reference, on the stack.
-pub(super) struct KeyText {
-    bytes: [u8; CANONICAL_BYTES_MAX],
-    len: usize,
+/// What an image is looked up by: its digest, or its canonical reference.
+pub(super) fn key_of(reference: &Reference<'_>) -> KeyText {
+    let mut key = KeyText::new();
+    let written = match reference.digest() {
+        Some(digest) => key.write_str(digest),
+        None => reference.write_canonical(&mut key),
+    };
+    debug_assert!(written.is_ok(), "a reference is at most CANONICAL_BYTES_MAX long");
+    key
 }
 
-impl KeyText {
-    /// What an image is looked up by: its digest, or its canonical reference.
-    pub(super) fn of(reference: &Reference<'_>) -> Self {
-        Self::written(|key| match reference.digest() {
-            Some(digest) => fmt::Write::write_str(key, digest),
-            None => reference.write_canonical(key),
-        })
-    }
-
-    /// Registry and repository.
-    fn of_repository(reference: &Reference<'_>) -> Self {
-        Self::written(|key| reference.write_repository(key))
-    }
-
-    fn written(write: impl FnOnce(&mut Self) -> fmt::Result) -> Self {
-        let mut key = Self { bytes: [0; CANONICAL_BYTES_MAX], len: 0 };
-        let written = write(&mut key);
-        debug_assert!(written.is_ok(), "a reference is at most CANONICAL_BYTES_MAX long");
-        key
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for KeyText {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        let place = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
+/// Registry and repository.
+fn repository_of(reference: &Reference<'_>) -> KeyText {
+    let mut repository = KeyText::new();
+    let written = reference.write_repository(&mut repository);
+    debug_assert!(written.is_ok(), "a reference is at most CANONICAL_BYTES_MAX long");
+    repository
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use caapc_vm::facts::Timestamp;
 
-use super::entry::{KeyText, ScanEntry};
+use super::entry::{ScanEntry, key_of};
 use super::exceptions::{Exception, Scope};
 use super::fact::ScanFact;
 use super::index::Index;
@@ -66,8 +66,7 @@ impl ScanShelf {
     /// What is known of an image: by its digest if it has one, else by registry, repository and tag
     /// (spec: scan, "Identity"). Never allocates.
     pub fn entry<'s>(&'s self, reference: &Reference<'s>) -> ScanEntry<'s> {
-        let key = KeyText::of(reference);
-        let key = key.as_str();
+        let key = &*key_of(reference);
         let fixed = if self.overrides.is_empty() { None } else { self.overrides.get(key) };
         ScanEntry::new(self, *reference, fixed.copied(), self.index.find(key))
     }

@@ -275,13 +275,8 @@ impl Webhook {
             return;
         };
         let action = action(decision);
-        let decisive = match decision.rejected {
-            true => decision.first_rejected(),
-            false => decision.images.iter().find(|image| image.verdict.rule().is_some()),
-        };
-        let rule = decisive.and_then(|image| image.rule(snapshot));
-        let policy = rule.as_ref().map_or("", |rule| rule.policy);
-        let index = rule.as_ref().map(|rule| rule.index);
+        let policy = decision.rule.map_or("", |rule| rule.policy);
+        let index = decision.rule.map(|rule| rule.index);
         self.metrics.decisions.count(action, policy, index);
         if decision.why == Why::UnknownKind {
             self.metrics.unknown_kinds.inc();

@@ -216,6 +216,12 @@ pub enum Age {
     At(Timestamp),
 }
 
+impl std::fmt::Debug for RuleInfo<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} rule {}: {self}", self.policy, self.index)
+    }
+}
+
 impl std::fmt::Display for RuleInfo<'_> {
     /// The criteria, as a policy's author thinks of them: `imageScanStatus IsOneOf Pass, Warn`.
     /// Patterns are escaped; in the alternate form (`{:#}`) those of printable ASCII stand in

@@ -85,7 +85,7 @@ impl<'b> Marks<'b> {
     pub(super) fn string(&self, at: usize) -> (&'b str, bool) {
         let start = at + 1;
         let end = find(self.quotes, start, self.text.len());
-        let escaped = find(self.slashes, start, end) < end;
+        let escaped = any(self.slashes, start, end);
         (self.text.get(start..end).unwrap_or_default(), escaped)
     }
 }
@@ -107,6 +107,17 @@ fn find(words: &[u64], at: usize, end: usize) -> usize {
         number += 1;
     }
     end
+}
+
+/// Whether there is a bit from `at` to before `end`.
+#[inline(always)]
+fn any(words: &[u64], at: usize, end: usize) -> bool {
+    if at / BLOCK != end / BLOCK {
+        return find(words, at, end) < end;
+    }
+    // PERF: most strings end in the block that they begin in.
+    let word = words.get(at / BLOCK).copied().unwrap_or_default();
+    (word >> (at % BLOCK)) << (at % BLOCK) & !(u64::MAX << (end % BLOCK)) != 0
 }
 
 /// Marks a text, and tells whether it is a compact object that is well formed. If it is not, the
