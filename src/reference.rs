@@ -1,8 +1,8 @@
 //! Image references: what a container's `image` field names, and its canonical form.
 //!
 //! The rules are Docker's: which first segment is a host, `docker.io/library/` for a bare name,
-//! `latest` for a missing tag. Two things are ours (spec: scan, "Identity"): the host is compared
-//! in lower case, and Docker Hub's four host names are one registry. Nothing here allocates; a
+//! `latest` for a missing tag. Two things are ours (spec: scan, "Identity"): letters of the host are
+//! compared without their case, and Docker Hub's four host names are one registry. Nothing here allocates; a
 //! reference borrows from its text. This is not what `imagePath` patterns see: they get the field
 //! as written. Start at [`Reference::parse`].
 
@@ -160,9 +160,12 @@ impl<'a> Reference<'a> {
     pub fn write_repository(&self, out: &mut impl fmt::Write) -> fmt::Result {
         // PERF: almost every host is in lower case already and is written at once.
         if self.registry.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            for c in self.registry.chars() {
-                out.write_char(c.to_ascii_lowercase())?;
-            }
+            let fold = if is_host_in_any_case(self.registry) {
+                char::to_ascii_lowercase as fn(&char) -> char
+            } else {
+                char::to_ascii_uppercase
+            };
+            self.registry.chars().try_for_each(|c| out.write_char(fold(&c)))?;
         } else {
             out.write_str(self.registry)?;
         }
@@ -267,6 +270,12 @@ fn is_host(segment: &str) -> bool {
     segment == "localhost" || segment.bytes().any(|byte| matches!(byte, b'.' | b':' | b'A'..=b'Z'))
 }
 
+/// Whether a host is one in small letters too. One that is not, such as `LIBRARY`, would then be a
+/// repository of Docker Hub, and its scans would be that one's.
+fn is_host_in_any_case(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.bytes().any(|byte| matches!(byte, b'.' | b':'))
+}
+
 fn is_dns_name(text: &str) -> bool {
     is_joined(text, |byte| byte.is_ascii_alphanumeric(), |byte| byte == b'.' || byte == b'-', b"-")
 }
@@ -364,7 +373,12 @@ mod tests {
 
     fn ours(docker: &str) -> String {
         let (host, rest) = docker.split_once('/').unwrap();
-        let host = host.to_ascii_lowercase();
+        let fold = if is_host(&host.to_ascii_lowercase()) {
+            str::to_ascii_lowercase
+        } else {
+            str::to_ascii_uppercase
+        };
+        let host = fold(host);
         if !HUB_ALIASES.contains(&host.as_str()) {
             return format!("{host}/{rest}");
         }
@@ -380,6 +394,17 @@ mod tests {
         }
         check("Registry.Hub.Docker.Com/team/app", "docker.io/team/app:latest");
         check("docker.io:443/nginx", "docker.io:443/nginx:latest");
+    }
+
+    /// In small letters they would be repositories of Docker Hub.
+    #[test]
+    fn a_host_that_only_its_case_makes_one_stays_one() {
+        check("LIBRARY/nginx", "LIBRARY/nginx:latest");
+        check("Library/nginx", "LIBRARY/nginx:latest");
+        check("library/nginx", "docker.io/library/nginx:latest");
+        check("Reg.io/nginx", "reg.io/nginx:latest");
+        check("REG:5000/nginx", "reg:5000/nginx:latest");
+        check("LocalHost/nginx", "localhost/nginx:latest");
     }
 
     #[test]
