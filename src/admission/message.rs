@@ -272,7 +272,9 @@ fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) {
     };
     line.ours(help);
     if let Some(then) = image.scan.last_scan {
-        line.ours_in_words(format_args!(", last scan {then} ("));
+        for part in [", last scan ", then.text().as_str(), " ("] {
+            line.ours(part);
+        }
         Ago { then, now }.each(|part| line.ours(part));
         line.ours(")");
     }

@@ -33,7 +33,10 @@ fn write_line(line: &mut String, event: &Event<'_>) -> fmt::Result {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let secs = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let now = Timestamp { secs, nanos: now.subsec_micros() * 1000 };
-    write!(line, r#"{{"timestamp":"{now}","level":"{}""#, metadata.level())?;
+    let (now, level) = (now.text(), metadata.level().as_str());
+    for part in ["{\"timestamp\":\"", now.as_str(), "\",\"level\":\"", level, "\""] {
+        line.push_str(part);
+    }
     let mut fields = Fields { line, result: Ok(()) };
     event.record(&mut fields);
     fields.result?;
@@ -51,30 +54,29 @@ struct Fields<'a> {
 impl Fields<'_> {
     /// Writes a field whose value is JSON.
     fn json(&mut self, field: &Field, value: &str) {
-        self.name(field);
+        self.name(field, "\":");
         self.line.push_str(value);
     }
 
     /// Writes a field whose value is text.
     fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        self.name(field);
-        self.line.push('"');
+        self.name(field, "\":\"");
         self.result = self.result.and(Escaped(self.line).write_fmt(value));
         self.line.push('"');
     }
 
-    fn name(&mut self, field: &Field) {
-        self.line.push_str(",\"");
-        self.line.push_str(field.name());
-        self.line.push_str("\":");
+    /// Writes a field's name and what stands behind it: also the quote before a text.
+    fn name(&mut self, field: &Field, behind: &str) {
+        for part in [",\"", field.name(), behind] {
+            self.line.push_str(part);
+        }
     }
 }
 
 impl Visit for Fields<'_> {
     // PERF: most fields are text as it is or numbers, which need no formatting.
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        self.line.push('"');
+        self.name(field, "\":\"");
         Escaped(self.line).push_str(value);
         self.line.push('"');
     }

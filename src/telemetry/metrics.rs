@@ -5,7 +5,7 @@
 //! On the request road only atomics are touched. Start at [`Metrics`].
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// How many pairs of policy and rule have a series of their own.
 pub const RULE_SERIES_MAX: usize = 2_000;
+
+/// The policy of decisions that have no series of their own.
+const OTHER: &str = "(other)";
 
 /// A gauge of seconds since the epoch, with fractions.
 pub type Moment = Gauge<f64, AtomicU64>;
@@ -343,7 +346,9 @@ pub struct Decisions(Arc<DecisionsInner>);
 #[derive(Debug, Default)]
 struct DecisionsInner {
     series: ArcSwap<HashMap<Box<str>, Vec<Series>>>,
-    growing: Mutex<usize>,
+    /// How many series there are; no more come when it is full.
+    size: AtomicUsize,
+    growing: Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -355,11 +360,20 @@ struct Series {
 }
 
 impl Decisions {
-    /// Counts one decision. `policy` is empty where none decided.
+    /// Counts one decision. `policy` is empty where none decided. INVARIANT (no wait): only what is
+    /// counted for the first time takes the lock.
     pub fn count(&self, action: &'static str, policy: &str, rule: Option<u32>) {
-        if !self.found(action, policy, rule) {
+        if !self.counted(action, policy, rule) {
             self.grow(action, policy, rule);
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.size.load(Ordering::Relaxed) >= RULE_SERIES_MAX
+    }
+
+    fn counted(&self, action: &str, policy: &str, rule: Option<u32>) -> bool {
+        self.found(action, policy, rule) || self.is_full() && self.found(action, OTHER, None)
     }
 
     fn found(&self, action: &str, policy: &str, rule: Option<u32>) -> bool {
@@ -374,16 +388,12 @@ impl Decisions {
     }
 
     fn grow(&self, action: &'static str, policy: &str, rule: Option<u32>) {
-        let mut size = self.0.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.found(action, policy, rule) {
+        let _growing = self.0.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.counted(action, policy, rule) {
             return;
         }
-        let (policy, rule) =
-            if *size < RULE_SERIES_MAX { (policy, rule) } else { ("(other)", None) };
-        if self.found(action, policy, rule) {
-            return;
-        }
-        *size += 1;
+        let (policy, rule) = if self.is_full() { (OTHER, None) } else { (policy, rule) };
+        self.0.size.fetch_add(1, Ordering::Relaxed);
         let mut series = HashMap::clone(&self.0.series.load());
         let row = Series { action, rule, count: Counter::default() };
         row.count.inc();

@@ -94,45 +94,89 @@ pub const fn civil(days: i64) -> (i64, u32, u32) {
 }
 
 impl std::fmt::Display for Timestamp {
-    /// RFC 3339 in UTC, with the fraction only where there is one.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if *self == Self::MIN {
-            return f.write_str("-infinity");
-        }
-        let (year, month, day) = civil(self.secs.div_euclid(DAY_SECS));
-        let rest = self.secs.rem_euclid(DAY_SECS);
-        let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-        // PERF: one text instead of six padded numbers; a log line and a denial have several.
-        let mut text = *b"0000-00-00T00:00:00.000000000";
-        let start = match year {
-            0..=9_999 => 0,
-            _ => {
-                write!(f, "{year:04}")?;
-                4
-            }
-        };
-        digits(&mut text[0..4], year);
-        digits(&mut text[5..7], i64::from(month));
-        digits(&mut text[8..10], i64::from(day));
-        digits(&mut text[11..13], hour);
-        digits(&mut text[14..16], minute);
-        digits(&mut text[17..19], second);
-        digits(&mut text[20..29], i64::from(self.nanos));
-        let end = match self.nanos {
-            0 => 19,
-            _ => text.iter().rposition(|&digit| digit != b'0').map_or(19, |last| last + 1),
-        };
-        let text = text.get(start..end).and_then(|text| std::str::from_utf8(text).ok());
-        f.write_str(text.unwrap_or_default())?;
-        f.write_str("Z")
+        f.write_str(self.text().as_str())
     }
 }
 
-/// Writes the last digits of a number that is not negative.
-fn digits(places: &mut [u8], mut number: i64) {
-    for place in places.iter_mut().rev() {
-        *place = b'0' + (number % 10).unsigned_abs() as u8;
-        number /= 10;
+impl Timestamp {
+    /// RFC 3339 in UTC, with the fraction only where there is one; `-infinity` for the earliest.
+    pub fn text(self) -> TimestampText {
+        if self == Self::MIN {
+            return TimestampText::EARLIEST;
+        }
+        let (year, month, day) = civil(self.secs.div_euclid(DAY_SECS));
+        let rest = self.secs.rem_euclid(DAY_SECS) as u32;
+        let mut text = TimestampText { bytes: *TEMPLATE, start: 0, end: SECOND_END };
+        text.start = text.year(year);
+        let pairs = [month, day, rest / 3_600, rest / 60 % 60, rest % 60];
+        for (end, number) in (YEAR_END + 3..).step_by(3).zip(pairs) {
+            text.digits(end - 2..end, number);
+        }
+        if self.nanos > 0 {
+            let end = SECOND_END + ".000000000".len();
+            text.digits(end - 9..end, self.nanos);
+            let zeros = text.bytes.iter().take(end).rev().take_while(|&&digit| digit == b'0');
+            text.end = end - zeros.count();
+        }
+        text.put(text.end, b'Z');
+        text.end += 1;
+        text
+    }
+}
+
+/// The text of a time, on the stack.
+// PERF: no padded numbers and no formatter; a log line and a denial have several times.
+#[derive(Clone, Copy, Debug)]
+pub struct TimestampText {
+    bytes: [u8; TEMPLATE.len()],
+    start: usize,
+    end: usize,
+}
+
+/// With room for each year that 64 bits of seconds can be in, and its sign.
+const TEMPLATE: &[u8; 46] = b"                0000-00-00T00:00:00.000000000Z";
+const YEAR_END: usize = 20;
+const SECOND_END: usize = YEAR_END + "-00-00T00:00:00".len();
+
+impl TimestampText {
+    const EARLIEST: Self =
+        Self { bytes: *b"-infinity                                     ", start: 0, end: 9 };
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(self.start..self.end);
+        text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+
+    /// Writes a year with four digits at least, and tells where it starts.
+    fn year(&mut self, year: i64) -> usize {
+        let mut start = YEAR_END;
+        let mut left = year.unsigned_abs();
+        while left > 0 || start > YEAR_END - 4 {
+            start -= 1;
+            self.put(start, b'0' + (left % 10) as u8);
+            left /= 10;
+        }
+        if year < 0 {
+            start -= 1;
+            self.put(start, b'-');
+        }
+        start
+    }
+
+    /// Writes the last digits of a number.
+    fn digits(&mut self, places: std::ops::Range<usize>, mut number: u32) {
+        for at in places.rev() {
+            self.put(at, b'0' + (number % 10) as u8);
+            number /= 10;
+        }
+    }
+
+    fn put(&mut self, at: usize, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(at) {
+            *place = byte;
+        }
     }
 }
 
@@ -166,6 +210,19 @@ mod tests {
         check(at(2026, 1, 1, 0), (2025, 0, 0), "0001-01-01T00:00:00Z");
         check(at(2026, 1, 1, 0), (2025, 0, 1), "-infinity");
         check(at(2026, 1, 1, 0), (u32::MAX, u32::MAX, u32::MAX), "-infinity");
+    }
+
+    #[test]
+    fn times_of_any_year_have_a_text() {
+        let text = |secs, nanos| Timestamp { secs, nanos }.text().as_str().to_owned();
+        assert_eq!(text(0, 0), "1970-01-01T00:00:00Z");
+        assert_eq!(text(1_768_478_405, 120_000_000), "2026-01-15T12:00:05.12Z");
+        assert_eq!(text(-1, 999_999_999), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(text(253_402_300_800, 1), "10000-01-01T00:00:00.000000001Z");
+        assert_eq!(text(-62_198_755_200, 0), "-0001-01-01T00:00:00Z");
+        assert_eq!(text(i64::MAX, 0), "292277026596-12-04T15:30:07Z");
+        assert_eq!(text(i64::MIN + 1, 999_999_999).len(), "-292277022657-01-27T".len() + 19);
+        assert_eq!(Timestamp::MIN.to_string(), "-infinity");
     }
 
     #[test]
