@@ -128,7 +128,7 @@ impl<'a> Reference<'a> {
     }
 
     /// The registry: `docker.io` for each of Docker Hub's names, else the host as written, which
-    /// may have upper-case letters; [`Self::write_canonical`] lowers them.
+    /// may have letters of any case; [`Self::write_canonical`] brings them to one.
     pub fn registry(&self) -> &'a str {
         self.registry
     }
@@ -160,12 +160,14 @@ impl<'a> Reference<'a> {
     pub fn write_repository(&self, out: &mut impl fmt::Write) -> fmt::Result {
         // PERF: almost every host is in lower case already and is written at once.
         if self.registry.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            let fold = if is_host_in_any_case(self.registry) {
-                char::to_ascii_lowercase as fn(&char) -> char
-            } else {
-                char::to_ascii_uppercase
-            };
-            self.registry.chars().try_for_each(|c| out.write_char(fold(&c)))?;
+            let small = is_host_in_any_case(self.registry);
+            for c in self.registry.chars() {
+                out.write_char(if small {
+                    c.to_ascii_lowercase()
+                } else {
+                    c.to_ascii_uppercase()
+                })?;
+            }
         } else {
             out.write_str(self.registry)?;
         }
