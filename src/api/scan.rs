@@ -108,10 +108,18 @@ pub enum StoredState {
     Failed,
     /// The result did not fit what can be stored.
     TooLarge,
-    /// The report says nothing about vulnerabilities.
+    /// The report says nothing about vulnerabilities; an earlier result stays in force.
     Unsupported,
     /// The result was dropped for its age.
     Expired,
+}
+
+impl StoredState {
+    /// Whether a scan of this state says nothing of vulnerabilities, neither that there are any nor
+    /// that none can be known, so that it takes no result's place.
+    pub const fn says_nothing(self) -> bool {
+        matches!(self, Self::Pending | Self::Unsupported)
+    }
 }
 
 /// A name or an index digest that led to this image earlier.

@@ -57,7 +57,8 @@ pub(super) struct Candidate {
     pub(super) edge: At,
     pub(super) at: At,
     pub(super) slot: SlotId,
-    pub(super) pending: bool,
+    /// It says nothing of vulnerabilities.
+    pub(super) empty: bool,
 }
 
 type Chunk = [Option<Slot>; CHUNK_SLOTS];

@@ -38,8 +38,11 @@ impl Raw {
         for platform in platforms {
             let mut here: Vec<_> =
                 edges.iter().copied().filter(|(scan, _)| scan.platform == platform).collect();
-            if here.iter().any(|(scan, _)| scan.state != StoredState::Pending) {
-                here.retain(|(scan, _)| scan.state != StoredState::Pending);
+            let says_something = |(scan, _): &(&ImageScanSpec, _)| {
+                !matches!(scan.state, StoredState::Pending | StoredState::Unsupported)
+            };
+            if here.iter().any(says_something) {
+                here.retain(says_something);
             }
             let newest_edge = here.iter().map(|(_, edge)| self.rank(*edge, now)).max();
             here.retain(|(_, edge)| Some(self.rank(*edge, now)) == newest_edge);
@@ -111,7 +114,11 @@ impl Raw {
             .overflow
             .into_iter()
             .flat_map(|over| [over.v3, self.score([None, over.v4, over.v2], over.severity)]);
-        rows.chain(over).flatten().max().unwrap_or_default()
+        // A highest score that nothing in the object has counts whatever is excepted.
+        let all = scan.vulnerabilities.iter().map(|one| one.v3);
+        let all = all.chain(scan.overflow.into_iter().flat_map(|over| [over.v3])).flatten().max();
+        let lost = scan.maximum.filter(|said| *said > all.unwrap_or_default());
+        rows.chain(over).chain([lost]).flatten().max().unwrap_or_default()
     }
 
     fn score(&self, [v3, v4, v2]: [Option<Score>; 3], severity: Severity) -> Option<Score> {
@@ -180,7 +187,8 @@ fn digests(scan: &ImageScanSpec) -> Vec<&str> {
 fn lists_tag(scan: &ImageScanSpec, tag: &str) -> Option<Option<Timestamp>> {
     let canonical = |text: &str| Reference::parse(text).unwrap().canonical();
     let now = scan.references.iter().any(|text| canonical(text) == tag).then(|| scanned_at(scan));
-    let earlier = scan.earlier.iter().filter(|one| canonical(&one.name) == tag);
+    let tags = scan.earlier.iter().filter(|one| !one.name.starts_with("sha256:"));
+    let earlier = tags.filter(|one| canonical(&one.name) == tag);
     now.into_iter().chain(earlier.map(|one| Some(parse_time(&one.seen_at).unwrap()))).max()
 }
 
@@ -263,6 +271,7 @@ prop_compose! {
         timed in proptest::bool::weighted(0.9),
         vulnerabilities in proptest::collection::vec(vulnerability(), 0..4),
         overflow in overflow(),
+        maximum in prop_oneof![9 => Just(None), 1 => score()],
     ) -> ImageScanSpec {
         let references: Vec<String> = tags.iter().map(|tag| tag.to_string()).collect();
         let nobody = own.is_none() && references.is_empty();
@@ -279,6 +288,7 @@ prop_compose! {
             state,
             vulnerabilities,
             overflow,
+            maximum,
             ..ImageScanSpec::default()
         }
     }

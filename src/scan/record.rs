@@ -200,6 +200,10 @@ impl Record {
         let overflow = overflow_peaks(spec);
         let mut maxima = overflow;
         rows.iter().for_each(|row| raise(&mut maxima, *row));
+        // A highest score that nothing in the object has: its vulnerabilities got lost.
+        let said = spec.maximum.map_or(0, Score::tenths);
+        let lost = if said > maxima[MissingScore::Ignore as usize] { said } else { 0 };
+        let [overflow, maxima] = [overflow, maxima].map(|peaks| peaks.map(|peak| peak.max(lost)));
         Ok(Self {
             platform: words.intern(&spec.platform).ok_or_else(no_room)?,
             state: spec.state,

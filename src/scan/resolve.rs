@@ -5,7 +5,8 @@
 //! - A tag leads to the records that list it and to all that their digests lead to. Each edge is as
 //!   old as the scan that showed it, because a tag moves: only the newest edge of a platform counts.
 //! - Of the records at the end of an edge the newest scan counts, whatever the scanner. A time in
-//!   the future ranks last, a pending scan hides nothing, equal times count as the worse status.
+//!   the future ranks last, a scan that is pending or looked for no vulnerabilities hides nothing,
+//!   equal times count as the worse status.
 //! - Over the platforms the worst status and the oldest time count (spec: scan, "Identity").
 //!
 //! [`answer`] works the graph out ahead of time; [`newest`] is what is left for the request road.
@@ -15,7 +16,6 @@ use std::sync::Arc;
 
 use super::index::{Answer, Candidate, Index, Node, Slot, SlotId};
 use super::record::{At, Record};
-use crate::api::StoredState;
 use crate::reference::is_digest;
 
 /// Works out who answers for a node.
@@ -54,8 +54,8 @@ fn candidates(index: &Index, edges: BTreeMap<SlotId, At>) -> Box<[Candidate]> {
         .into_iter()
         .filter_map(|(slot, edge)| {
             let record = &index.slot(slot)?.record;
-            let pending = record.state == StoredState::Pending;
-            Some(Candidate { platform: record.platform, edge, at: record.at, slot, pending })
+            let empty = record.state.says_nothing();
+            Some(Candidate { platform: record.platform, edge, at: record.at, slot, empty })
         })
         .collect();
     // INVARIANT (candidates in order). By the platforms' names, so that the order in which scans
@@ -113,9 +113,9 @@ pub(super) fn neighbourhood(index: &Index, keys: HashSet<Arc<str>>) -> HashSet<A
 /// Of the candidates of one platform those that count: of the newest edge the newest scan, all of
 /// them if several have its time. `latest` is the last time that is not in the future.
 pub(super) fn newest(platform: &[Candidate], latest: At) -> impl Iterator<Item = &Candidate> {
-    // A pending scan counts only where there is nothing else.
-    let hide = platform.iter().any(|one| !one.pending);
-    let live = move |one: &&Candidate| !(hide && one.pending);
+    // What says nothing of vulnerabilities counts only where there is nothing else.
+    let hide = platform.iter().any(|one| !one.empty);
+    let live = move |one: &&Candidate| !(hide && one.empty);
     let mut edges = platform.iter().filter(live).map(|one| one.edge);
     let edge = edges.clone().find(|edge| *edge <= latest).or_else(|| edges.next());
     let ends = move || platform.iter().filter(live).filter(move |one| Some(one.edge) == edge);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::feed::sentence;
 use super::loose::Loose;
-use crate::api::{ImageAssuranceSettingsSpec, ImageScan};
+use crate::api::{ImageAssuranceSettingsSpec, ImageScan, StoredState};
 use crate::scan::parse_time;
 use crate::telemetry::metrics::{Control, Fate};
 
@@ -44,13 +44,15 @@ pub struct Held {
     pub platform: String,
     /// When it was scanned.
     pub at: Timestamp,
+    /// Whether it is a result: what is none takes no result's place.
+    pub scanned: bool,
 }
 
 /// The scans that newer ones of the same platform have superseded for all their references, and
 /// the last of them at least `days` ago. A scan without references is never superseded.
 pub fn superseded(scans: &[Held], now: Timestamp, days: u32) -> Vec<&Held> {
     let mut times: HashMap<(&str, &str), Vec<Timestamp>> = HashMap::new();
-    for scan in scans {
+    for scan in scans.iter().filter(|scan| scan.scanned) {
         for reference in &scan.references {
             times.entry((reference, &scan.platform)).or_default().push(scan.at);
         }
@@ -151,6 +153,8 @@ fn read(object: Loose) -> Option<Held> {
         references: Vec<String>,
         #[serde(default)]
         platform: Option<String>,
+        #[serde(default)]
+        state: StoredState,
         scanned_at: String,
     }
     let Whole { spec } = serde_json::from_str(object.raw.get()).ok()?;
@@ -161,6 +165,7 @@ fn read(object: Loose) -> Option<Held> {
         references: spec.references,
         platform: spec.platform.unwrap_or_else(|| "linux/amd64".to_owned()),
         at: parse_time(&spec.scanned_at).ok()?,
+        scanned: spec.state == StoredState::Scanned,
     })
 }
 
@@ -176,6 +181,7 @@ mod tests {
             references: references.iter().map(|text| (*text).to_owned()).collect(),
             platform: "linux/amd64".to_owned(),
             at: Timestamp::from_secs(day * DAY_SECS),
+            scanned: true,
         }
     }
 
@@ -188,6 +194,7 @@ mod tests {
             held("newest of a:1", 10, &["a:1"]),
             held("digest alone", 0, &[]),
             held("newest of c:1", 0, &["c:1"]),
+            Held { scanned: false, ..held("pending", 5, &["c:1"]) },
             arm,
         ];
         let names = |day: i64| -> Vec<String> {

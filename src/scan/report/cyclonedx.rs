@@ -27,6 +27,7 @@ struct Rating {
     score: Option<f64>,
     severity: Option<String>,
     method: Option<String>,
+    vector: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,13 +77,16 @@ impl Found {
         }
         let mut scores = Scores::default();
         let mut worst = Severity::Unknown;
-        for Rating { source, score, severity: word, method } in ratings.into_iter().flatten() {
+        for Rating { source, score, severity: word, method, vector } in
+            ratings.into_iter().flatten()
+        {
             worst = worst.max(severity(word.as_deref()));
             let version = match method.as_deref() {
                 Some("CVSSv3" | "CVSSv31") => Cvss::V3,
                 Some("CVSSv4") => Cvss::V4,
                 Some("CVSSv2") => Cvss::V2,
-                _ => continue,
+                Some(_) => continue,
+                None => of_vector(vector.as_deref().unwrap_or_default()),
             };
             let name = source.and_then(|source| source.name);
             let nvd = name.is_some_and(|name| name.eq_ignore_ascii_case("nvd"));
@@ -100,6 +104,16 @@ impl Found {
             fixed: None,
             id,
         }))
+    }
+}
+
+/// The version of a rating that does not give its method. One that tells nothing counts as v3, so
+/// that no score is lost.
+fn of_vector(vector: &str) -> Cvss {
+    match vector {
+        _ if vector.starts_with("CVSS:4") => Cvss::V4,
+        _ if vector.starts_with("AV:") || vector.starts_with("(AV:") => Cvss::V2,
+        _ => Cvss::V3,
     }
 }
 

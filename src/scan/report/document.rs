@@ -8,6 +8,7 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::attestation::{ScannerField, Subject, open_envelope};
 use super::json::{Each, Fields, Object, Objects, skip};
@@ -37,7 +38,7 @@ pub(super) struct Draft {
     report: Option<operator::Report>,
     stored: Option<stored::Stored>,
     /// `spec` came before `kind`.
-    spec: Option<serde_json::Value>,
+    spec: Option<Box<RawValue>>,
     /// Some fields, for the message that the format is not known.
     fields: Vec<String>,
 }
@@ -254,8 +255,12 @@ impl Draft {
             "predicate" => map.next_value_seed(Object(self)),
             "subject" => {
                 let subjects: Option<Vec<Subject>> = map.next_value()?;
-                let pulled = subjects.into_iter().flatten().filter_map(Subject::pulled);
-                self.names.pulled.extend(pulled);
+                let subjects = subjects.unwrap_or_default();
+                let named = !subjects.is_empty();
+                self.names.subjects = subjects.into_iter().filter_map(Subject::pulled).collect();
+                if named && self.names.subjects.is_empty() {
+                    return Err(A::Error::custom("a `subject` without the digest of an image"));
+                }
                 Ok(())
             }
             _ => {
@@ -351,7 +356,7 @@ impl Draft {
         let (rows, complete, why) = match format {
             Format::Trivy => {
                 scanner = scanner.or(Some(Scanner { name: "Trivy".to_owned(), version: None }));
-                let trivy::Results { rows, packages } = self.trivy.unwrap_or_default();
+                let trivy::Results { rows, packages, .. } = self.trivy.unwrap_or_default();
                 (rows, packages, "no result of class os-pkgs or lang-pkgs: packages not scanned")
             }
             Format::Grype => (self.grype.unwrap_or_default(), self.listed, "no `matches`"),
@@ -387,7 +392,10 @@ impl Draft {
             (Some(stored), _) => stored,
             (None, Some(spec)) => {
                 let mut stored = stored::Stored::default();
-                Object(&mut stored).deserialize(spec).map_err(|error| error.to_string())?;
+                let mut json = serde_json::Deserializer::from_str(spec.get());
+                // The place is one in `spec`, not in the file.
+                let in_spec = |error| Fault { at: None, ..fault(&error) };
+                Object(&mut stored).deserialize(&mut json).map_err(in_spec)?;
                 stored
             }
             (None, None) => return Err("an ImageScan without `spec`".into()),

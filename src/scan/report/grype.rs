@@ -2,6 +2,7 @@
 //! vulnerabilities.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::rows::{Cvss, Scores, severity};
 use super::{Names, Platform};
@@ -57,7 +58,7 @@ struct Artifact {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Source {
-    target: Option<serde_json::Value>,
+    target: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -119,8 +120,11 @@ fn take(scores: &mut Scores, metrics: Option<&[Metric]>) -> Result<(), String> {
 impl Source {
     /// Hands over what it says of the image.
     pub(super) fn put(self, names: &mut Names, platform: &mut Platform) -> Result<(), String> {
-        let Some(target @ serde_json::Value::Object(_)) = self.target else { return Ok(()) };
-        let target = serde_json::from_value(target).map_err(|e| format!("source.target: {e}"))?;
+        let target = self.target.as_deref().map_or("", RawValue::get);
+        if !target.starts_with('{') {
+            return Ok(());
+        }
+        let target = serde_json::from_str(target).map_err(|e| format!("source.target: {e}"))?;
         let Target { user_input, manifest_digest, tags, repo_digests, architecture, os, variant } =
             target;
         names.primary = user_input;

@@ -1,7 +1,7 @@
 //! Reading JSON piece by piece: arrays whose elements are handled one at a time, and objects of
 //! which only some fields are looked at.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -59,6 +59,9 @@ pub(super) trait Fields<'de> {
 
     /// Reads the value of one field, with one call on `map`.
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
+
+    /// Is called behind the last field.
+    fn end(&mut self) {}
 }
 
 /// Fields of one object; scanners write a few dozen.
@@ -100,10 +103,34 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Object<'_, T> {
             self.0.field(&name, &mut map)?;
             seen.insert(name);
         }
+        self.0.end();
         Ok(())
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// A map none of whose keys is given twice.
+#[derive(Debug)]
+pub(super) struct Unique<T>(pub(super) BTreeMap<String, T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut entries = Entries(BTreeMap::new());
+        deserializer.deserialize_any(Object(&mut entries))?;
+        Ok(Self(entries.0))
+    }
+}
+
+struct Entries<T>(BTreeMap<String, T>);
+
+impl<'de, T: Deserialize<'de>> Fields<'de> for Entries<T> {
+    const WHAT: &'static str = "an object";
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        self.0.insert(name.to_owned(), map.next_value()?);
         Ok(())
     }
 }

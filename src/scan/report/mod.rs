@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use self::document::Draft;
 use super::record::{parse_at, parse_time};
-use crate::api::{Earlier, ImageScanSpec, StoredState};
+use crate::api::{Earlier, ImageScanSpec};
 use crate::reference::{Reference, is_digest};
 
 pub use self::rows::OBJECT_BYTES_MAX;
@@ -200,10 +200,10 @@ fn content_name(bytes: &[u8]) -> String {
 /// (spec: scan, "Sources").
 pub fn supersede(stored: &ImageScanSpec, fresh: ImageScanSpec) -> Option<ImageScanSpec> {
     let at = |spec: &ImageScanSpec| spec.scanned_at.as_deref().and_then(|at| parse_at(at).ok());
-    let pending = |spec: &ImageScanSpec| spec.state == StoredState::Pending;
-    // A pending scan hides no result, and every result ends it.
-    let newer = pending(stored).cmp(&pending(&fresh)).then(at(&fresh).cmp(&at(stored)));
-    if newer.then(fresh.maximum.cmp(&stored.maximum)).is_le() {
+    // What says nothing of vulnerabilities hides no result, and every result ends it.
+    let empty = |spec: &ImageScanSpec| spec.state.says_nothing();
+    let newer = empty(stored).cmp(&empty(&fresh)).then(at(&fresh).cmp(&at(stored)));
+    if newer.then(badness(&fresh).cmp(&badness(stored))).is_le() {
         return None;
     }
     let mut fresh = fresh;
@@ -231,6 +231,16 @@ pub fn supersede(stored: &ImageScanSpec, fresh: ImageScanSpec) -> Option<ImageSc
     fresh.earlier.sort_by_key(|one| std::cmp::Reverse(parse_at(&one.seen_at).ok()));
     fresh.earlier.truncate(NAMES_MAX);
     Some(fresh)
+}
+
+/// How bad a result is: by the score that counts if nothing else is set, then by the others.
+fn badness(spec: &ImageScanSpec) -> impl Ord + use<> {
+    let rows = &spec.vulnerabilities;
+    let over = spec.overflow;
+    let v4 = rows.iter().map(|row| row.v4).chain(over.map(|over| over.v4)).max();
+    let v2 = rows.iter().map(|row| row.v2).chain(over.map(|over| over.v2)).max();
+    let severity = rows.iter().map(|row| row.severity).chain(over.map(|over| over.severity)).max();
+    (spec.maximum, v4, v2, severity)
 }
 
 fn refuse_encoding(start: &[u8]) -> Result<(), Fault> {
@@ -326,7 +336,13 @@ fn finish(draft: Draft, reading: &Reading<'_>) -> Result<Report, Fault> {
         }
     }
     if let Some(image) = reading.image {
-        rename(&mut spec, image)?;
+        let left_out = rename(&mut spec, image)?;
+        if !left_out.is_empty() {
+            let (shown, more) = left_out.split_at(left_out.len().min(3));
+            let more = if more.is_empty() { "" } else { " and others" };
+            let names = shown.join(", ");
+            notes.push(format!("taken for a scan of {image} alone, not of {names}{more}"));
+        }
     }
     if spec.digest.is_none() && spec.references.is_empty() {
         return Err(match scanned {
@@ -354,24 +370,27 @@ fn finish(draft: Draft, reading: &Reading<'_>) -> Result<Report, Fault> {
     Ok(Report { format, spec, notes })
 }
 
-/// Puts the name that the user gives in the place of a report's own.
-fn rename(spec: &mut ImageScanSpec, image: &str) -> Result<(), Fault> {
+/// Puts the name that the user gives in the place of all that a report gives, so that whoever made
+/// the report speaks of no other image. Returns what it named besides.
+fn rename(spec: &mut ImageScanSpec, image: &str) -> Result<Vec<String>, Fault> {
+    let mut named = std::mem::take(&mut spec.references);
+    named.extend(spec.digest.take());
+    named.append(&mut spec.index_digests);
+    named.extend(spec.earlier.drain(..).map(|one| one.name));
     if is_digest(image) {
         spec.digest = Some(image.to_owned());
-        return Ok(());
+    } else {
+        let reference =
+            Reference::parse(image).map_err(|error| format!("--image `{image}`: {error}"))?;
+        spec.digest = reference.digest().map(str::to_owned);
+        let repository = reference.canonical_repository();
+        let tag = reference.tag().or(reference.tag_or_latest());
+        spec.references.extend(tag.map(|tag| format!("{repository}:{tag}")));
     }
-    let reference =
-        Reference::parse(image).map_err(|error| format!("--image `{image}`: {error}"))?;
-    match reference.digest() {
-        Some(digest) => {
-            spec.digest = Some(digest.to_owned());
-            let tag =
-                reference.tag().map(|tag| format!("{}:{tag}", reference.canonical_repository()));
-            spec.references = tag.into_iter().collect();
-        }
-        None => spec.references = vec![reference.canonical()],
-    }
-    Ok(())
+    let given =
+        |name: &String| spec.digest.as_ref() == Some(name) || spec.references.contains(name);
+    named.retain(|name| !given(name));
+    Ok(named)
 }
 
 /// A time as RFC 3339 in UTC, with as many digits as it has.
@@ -391,6 +410,9 @@ struct Names {
     manifest: Option<String>,
     /// `repository@digest`, of the manifest or of an index it is in.
     pulled: Vec<String>,
+    /// What an attestation is about: `repository@digest`. It is of no other image, whatever the
+    /// report in it names.
+    subjects: Vec<String>,
     /// What was scanned, if it was not an image.
     not_an_image: Option<String>,
 }
@@ -406,7 +428,8 @@ struct Platform {
 impl Names {
     /// Puts the names into canonical form and their places.
     fn put(self, spec: &mut ImageScanSpec) {
-        let Self { primary, tags, manifest, pulled, not_an_image } = self;
+        let Self { primary, tags, manifest, mut pulled, subjects, not_an_image } = self;
+        pulled.extend(subjects.iter().cloned());
         let mut repository = None;
         let (mut references, mut digests) = (Vec::new(), Vec::new());
         let primary = primary.filter(|_| not_an_image.is_none());
@@ -429,6 +452,13 @@ impl Names {
         }
         let mut all = manifest.into_iter().filter(|digest| is_digest(digest)).collect::<Vec<_>>();
         all.extend(digests.into_iter().chain(elsewhere));
+        let about: Vec<_> = subjects.iter().filter_map(|name| name.rsplit_once('@')).collect();
+        if !about.is_empty() {
+            all.retain(|one| about.iter().any(|(_, digest)| digest == one));
+            let of = about.iter().filter_map(|(name, _)| Reference::parse(name).ok());
+            let of: Vec<String> = of.map(|image| image.canonical_repository() + ":").collect();
+            references.retain(|one| of.iter().any(|repository| one.starts_with(repository)));
+        }
         let mut digests = each_once(all).into_iter();
         spec.digest = digests.next();
         spec.index_digests = digests.collect();

@@ -1,12 +1,10 @@
 //! Trivy's JSON: `Results[].Vulnerabilities[]` (spec: scan, "Sources"). Its `SchemaVersion` is 2
 //! since 0.20; before, a report was the bare array of results and named no image.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::de::{Error, MapAccess};
 
-use super::json::{Each, Fields, skip};
+use super::json::{Each, Fields, Unique, skip};
 use super::rows::{Cvss, Rows, Scores, severity};
 use super::{Names, Platform};
 use crate::api::Vulnerability;
@@ -17,6 +15,10 @@ pub(super) struct Results {
     pub(super) rows: Rows,
     /// Some result is about packages: a report without one says nothing about vulnerabilities.
     pub(super) packages: bool,
+    /// The class of the result that is being read.
+    class: Option<String>,
+    /// It has vulnerabilities, or a field for them.
+    listed: bool,
 }
 
 /// `Metadata`.
@@ -54,16 +56,17 @@ impl<'de> Fields<'de> for Results {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "Class" => {
-                let class: Option<String> = map.next_value()?;
-                self.packages |= matches!(class.as_deref(), Some("os-pkgs" | "lang-pkgs"));
+                self.class = map.next_value()?;
                 Ok(())
             }
             "Vulnerabilities" => {
-                let rows = &mut self.rows;
-                let add = |one: Found| rows.add(one.row().map_err(|why| one.in_context(why))?);
+                let Self { rows, packages, .. } = self;
+                let add = |one: Found| {
+                    *packages = true;
+                    rows.add(one.row().map_err(|why| one.in_context(why))?)
+                };
                 map.next_value_seed(Each::<_, Found>::new(add))?;
-                // Before 0.21 results had no class, and those about packages always had this.
-                self.packages = true;
+                self.listed = true;
                 Ok(())
             }
             "SchemaVersion" => {
@@ -71,6 +74,15 @@ impl<'de> Fields<'de> for Results {
             }
             _ => skip(map),
         }
+    }
+
+    fn end(&mut self) {
+        let listed = std::mem::take(&mut self.listed);
+        self.packages |= match self.class.take().as_deref() {
+            Some(class) => matches!(class, "os-pkgs" | "lang-pkgs"),
+            // Before 0.21 results had no class, and those about packages always listed some.
+            None => listed,
+        };
     }
 }
 
@@ -83,7 +95,7 @@ struct Found {
     fixed_version: Option<String>,
     severity: Option<String>,
     #[serde(rename = "CVSS")]
-    cvss: Option<BTreeMap<String, FoundScores>>,
+    cvss: Option<Unique<FoundScores>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,7 +112,8 @@ struct FoundScores {
 impl Found {
     fn row(&self) -> Result<Vulnerability, String> {
         let mut scores = Scores::default();
-        for (source, FoundScores { v3, v4, v2 }) in self.cvss.iter().flatten() {
+        let sources = self.cvss.iter().flat_map(|Unique(sources)| sources);
+        for (source, FoundScores { v3, v4, v2 }) in sources {
             for (version, score) in [(Cvss::V3, v3), (Cvss::V4, v4), (Cvss::V2, v2)] {
                 if let Some(score) = score {
                     scores.add(source == "nvd", version, *score)?;
