@@ -95,21 +95,21 @@ impl Texts {
             let images = decision.images.iter();
             images.filter(|image| matches!(image.verdict, Verdict::Reject(_)))
         };
-        let mut left = rejected().count();
-        let mut above = None;
+        let mut told = 0;
         for image in rejected() {
             let whole = self.message.len();
             let room = MESSAGE_BYTES_MAX.saturating_sub(whole + MORE_BYTES);
             let line = &mut Bounded::new(&mut self.message, room);
+            let above = rejected().take(told).map(|image| image.verdict);
             let _ = image_line(line, snapshot, image, above, now);
             // The first image is always told, if need be cut; the others whole or not at all.
-            if line.is_cut() && above.is_some() {
+            if line.is_cut() && told > 0 {
                 self.message.truncate(whole);
                 break;
             }
-            above = Some(image.verdict);
-            left -= 1;
+            told += 1;
         }
+        let left = rejected().skip(told).count();
         if left > 0 {
             let plural = if left == 1 { "" } else { "s" };
             let _ = write!(self.message, "\nand {left} more rejected image{plural}");
@@ -118,6 +118,18 @@ impl Texts {
 
     fn warn(&mut self, request: &Request<'_>, decision: &Decision<'_>) {
         self.line.clear();
+        // First of all, since not all may fit.
+        if decision.rejected && decision.mode == Mode::Warn {
+            for nth in 0.. {
+                let Some(told) = self.message.lines().nth(nth) else { break };
+                let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
+                let _ = match nth {
+                    0 => write!(line, "caapc would deny this: {told}"),
+                    _ => line.write_str(told),
+                };
+                self.push_warning();
+            }
+        }
         if decision.why == Why::UnknownKind && !decision.rejected {
             let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
             let _ = unknown_kind(line, request, "were not checked");
@@ -137,17 +149,6 @@ impl Texts {
             line.part(IMAGE_SHOWN, image.container.image);
             let _ = write!(line, " is allowed by an exception that expires at {at}");
             self.push_warning();
-        }
-        if decision.rejected && decision.mode == Mode::Warn {
-            for nth in 0.. {
-                let Some(told) = self.message.lines().nth(nth) else { break };
-                let line = &mut Bounded::new(&mut self.line, MESSAGE_BYTES_MAX);
-                let _ = match nth {
-                    0 => write!(line, "caapc would deny this: {told}"),
-                    _ => line.write_str(told),
-                };
-                self.push_warning();
-            }
         }
     }
 
@@ -209,12 +210,12 @@ fn reason_of(out: &mut Bounded<'_>, rule: RuleInfo<'_>) -> fmt::Result {
 }
 
 /// One rejected image: container, image, status, last scan and its age, the criterion that
-/// matched, the worst vulnerabilities that count. `above` is the verdict of the line above.
+/// matched, the worst vulnerabilities that count. `above` are the verdicts of the lines above.
 fn image_line(
     line: &mut Bounded<'_>,
     snapshot: &Snapshot,
     image: &ImageDecision<'_>,
-    above: Option<Verdict>,
+    above: impl Iterator<Item = Verdict> + Clone,
     now: Timestamp,
 ) -> fmt::Result {
     line.ours("\n");
@@ -227,14 +228,20 @@ fn image_line(
         text => line.part(IMAGE_SHOWN, text),
     }
     scan(line, image, now);
-    match (above, image.rule(snapshot)) {
-        (_, None) => {}
-        (None, Some(rule)) => criteria(line, rule),
-        (Some(above), _) if above == image.verdict => line.ours("; same rule"),
-        (Some(_), Some(rule)) => {
-            line.ours("; ");
-            reason_of(line, rule)?;
-            criteria(line, rule);
+    if let Some(rule) = image.rule(snapshot) {
+        let last = above.clone().last();
+        if last == Some(image.verdict) {
+            // A policy that does not compile has no rules to speak of.
+            line.ours(if rule.broken.is_some() { "" } else { "; same rule" });
+        } else {
+            if last.is_some() {
+                line.ours("; ");
+                reason_of(line, rule)?;
+            }
+            // What a rule asks for is told once.
+            if above.clone().all(|verdict| verdict != image.verdict) {
+                criteria(line, rule);
+            }
         }
     }
     if let (Some(known), ScanStatus::Warn | ScanStatus::Fail) = (image.known, image.scan.status) {

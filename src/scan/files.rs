@@ -254,7 +254,7 @@ fn documents(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
         return Ok(vec![text.into()]);
     }
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| in_yaml(&e))?;
+    let documents = from_yaml(text)?;
     let all = documents.iter().filter(|document| !document.is_null());
     Ok(all.map(|document| document.to_string().into()).collect())
 }
@@ -298,9 +298,47 @@ fn reason(error: serde_json::Error) -> String {
     }
 }
 
+/// Documents in one YAML file, and keys and values in all of them.
+const DOCUMENTS_MAX: usize = 100_000;
+const NODES_MAX: usize = 2_000_000;
+const DEPTH_MAX_YAML: usize = 100;
+
+/// The documents of a YAML text.
+///
+/// # Errors
+/// One sentence with line and column.
+pub(super) fn from_yaml(text: &str) -> Result<Vec<Value>, String> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: DOCUMENTS_MAX,
+            max_nodes: NODES_MAX,
+            max_events: 4 * NODES_MAX,
+            max_depth: DEPTH_MAX_YAML,
+        },
+    };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| in_yaml(&error))
+}
+
 /// A fault of YAML, in one line.
-pub(super) fn in_yaml(error: &serde_saphyr::Error) -> String {
+fn in_yaml(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::budget::BudgetBreach as Over;
     match error.without_snippet() {
+        serde_saphyr::Error::Budget { breach, location } => {
+            let what = match breach {
+                Over::Documents { .. } => format!("more than {DOCUMENTS_MAX} documents"),
+                Over::Depth { .. } => {
+                    format!("lists and objects nest deeper than {DEPTH_MAX_YAML}")
+                }
+                Over::Nodes { .. } | Over::Events { .. } => {
+                    format!("more than {NODES_MAX} keys and values")
+                }
+                Over::Aliases { .. } | Over::Anchors { .. } | Over::AliasAnchorRatio { .. } => {
+                    "too many anchors and aliases; write out what they stand for".to_owned()
+                }
+                _ => "too large; split the file".to_owned(),
+            };
+            format!("line {} column {}: {what}", location.line(), location.column())
+        }
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } => format!(
             "line {} column {}: the key `{key}` is given twice; remove one of the two",
             location.line(),

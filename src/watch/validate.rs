@@ -7,6 +7,7 @@
 use caapc_compiler::check::{self, Limits};
 use caapc_compiler::diagnostic::Diagnostic;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::api::{
@@ -20,6 +21,13 @@ const WARNINGS_CHARS_MAX: usize = 4_000;
 /// The longest message, in characters.
 const MESSAGE_CHARS_MAX: usize = 4_000;
 
+/// The longest object, in bytes; the API server stores none of 1.5 MiB.
+const OBJECT_BYTES_MAX: usize = 2 << 20;
+
+/// Lists and objects in one object, and commas: what it takes in memory goes with them.
+const BRACKETS_MAX: usize = 100_000;
+const COMMAS_MAX: usize = 300_000;
+
 /// What is said of one object.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Finding {
@@ -31,22 +39,23 @@ pub struct Finding {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Review {
+struct Review<'b> {
     api_version: String,
     kind: String,
-    request: Request,
+    #[serde(borrow)]
+    request: Request<'b>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct Request<'b> {
     uid: String,
     operation: String,
     resource: Resource,
     #[serde(default)]
     sub_resource: String,
-    #[serde(default)]
-    object: Value,
+    #[serde(borrow, default)]
+    object: Option<&'b RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +78,11 @@ pub fn answer(body: &[u8]) -> (u16, Vec<u8>) {
     let request = review.request;
     let finding = match request.operation.as_str() {
         "CREATE" | "UPDATE" if request.sub_resource.is_empty() => {
-            judge(&request.resource.group, &request.resource.resource, &request.object)
+            let object = match request.object.map_or(Ok(Value::Null), bounded) {
+                Ok(object) => object,
+                Err(sentence) => return failure(&sentence),
+            };
+            judge(&request.resource.group, &request.resource.resource, &object)
         }
         _ => Finding::default(),
     };
@@ -89,6 +102,22 @@ pub fn answer(body: &[u8]) -> (u16, Vec<u8>) {
     let review =
         json!({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response});
     (200, review.to_string().into_bytes())
+}
+
+/// An object, unless it would take more memory than any that the API server has stored.
+fn bounded(object: &RawValue) -> Result<Value, String> {
+    let text = object.get();
+    let count = |wanted: &[u8]| text.bytes().filter(|byte| wanted.contains(byte)).count();
+    if text.len() > OBJECT_BYTES_MAX {
+        let limit = OBJECT_BYTES_MAX >> 20;
+        return Err(format!("`object` is larger than {limit} MiB, the limit"));
+    }
+    if count(b"{[") > BRACKETS_MAX || count(b",") > COMMAS_MAX {
+        return Err(format!(
+            "`object` has more than {BRACKETS_MAX} lists and objects or {COMMAS_MAX} values, the limits"
+        ));
+    }
+    serde_json::from_str(text).map_err(|error| format!("`object` cannot be read: {error}"))
 }
 
 /// Judges one object of ours; of other kinds it has nothing to say.

@@ -274,10 +274,8 @@ fn from_yaml(input: impl Read) -> Result<Vec<Draft>, Fault> {
         )
         .into());
     }
-    let documents: Vec<serde_json::Value> =
-        serde_saphyr::from_multiple(&text).map_err(|error| {
-            Fault::from(format!("neither JSON nor YAML: {}", super::files::in_yaml(&error)))
-        })?;
+    let documents = super::files::from_yaml(&text)
+        .map_err(|why| Fault::from(format!("not YAML that can be read: {why}")))?;
     if documents.iter().all(serde_json::Value::is_null) {
         return Err("empty but for comments or `null`: the scanner wrote nothing".into());
     }
