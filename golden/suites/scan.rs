@@ -197,9 +197,10 @@ fn import(
     spec: ImageScanSpec,
 ) -> String {
     let name = object_name(&spec);
+    let latest = parse_time(NOW).expect("a time").plus_secs(300);
     let spec = match stored.get(&name) {
         None => Some(spec),
-        Some(before) => supersede(before, spec),
+        Some(before) => supersede(before, spec, latest),
     };
     let Some(spec) = spec else { return format!("{} stays", &name[..8]) };
     let earlier: Vec<String> =

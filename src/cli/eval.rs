@@ -45,15 +45,27 @@ pub struct Args {
     image: Vec<String>,
 
     /// The scan status of the images: Pass, Warn, Fail or Unknown.
-    #[arg(long, value_name = "STATUS", requires = "image", help_heading = "Without files")]
+    #[arg(
+        long,
+        value_name = "STATUS",
+        requires = "image",
+        conflicts_with = "files",
+        help_heading = "Without files"
+    )]
     status: Option<String>,
 
     /// When the images were last scanned: a time, an age such as `2d`, or `never`.
-    #[arg(long, value_name = "WHEN", requires = "status", help_heading = "Without files")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        requires = "status",
+        conflicts_with = "files",
+        help_heading = "Without files"
+    )]
     last_scan: Option<String>,
 
     /// The labels of the Pod.
-    #[arg(long, value_name = "K=V,...", requires = "image", value_parser = facts::labels, help_heading = "Without files")]
+    #[arg(long, value_name = "K=V,...", requires = "image", conflicts_with = "files", value_parser = facts::labels, help_heading = "Without files")]
     labels: Option<Labels>,
 
     #[command(flatten)]

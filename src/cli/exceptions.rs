@@ -104,13 +104,16 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     }
 }
 
-impl Put for VulnerabilityException {
-    /// A CSV knows neither owner nor expiry: those that are stored stay.
-    fn over(mut self, stored: &Self) -> Option<Self> {
-        self.spec.owner = self.spec.owner.or_else(|| stored.spec.owner.clone());
-        self.spec.expires_at = self.spec.expires_at.or_else(|| stored.spec.expires_at.clone());
-        (self.spec != stored.spec).then_some(self)
-    }
+impl Put for VulnerabilityException {}
+
+/// A CSV knows neither owner nor expiry: those that are stored stay.
+fn over(
+    mut fresh: VulnerabilityException,
+    stored: &VulnerabilityException,
+) -> Option<VulnerabilityException> {
+    fresh.spec.owner = fresh.spec.owner.or_else(|| stored.spec.owner.clone());
+    fresh.spec.expires_at = fresh.spec.expires_at.or_else(|| stored.spec.expires_at.clone());
+    (fresh.spec != stored.spec).then_some(fresh)
 }
 
 fn import(args: Import, out: &mut Out) -> Result<Exit, Failure> {
@@ -133,7 +136,7 @@ fn import(args: Import, out: &mut Out) -> Result<Exit, Failure> {
     };
     let objects: Vec<VulnerabilityException> = all.into_iter().map(one).collect();
     tell(format_args!("{name}: {read} rows, {} exceptions", objects.len()));
-    destination.put(objects, out)?;
+    destination.put(objects, &over, out)?;
     Ok(Exit::Fine)
 }
 

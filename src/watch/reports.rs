@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use caapc_vm::facts::Timestamp;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::sync::{mpsc, watch};
@@ -90,8 +91,8 @@ async fn follow(client: &Client, metrics: &Control) {
 /// Writes what a report says; `false`: it must be tried again.
 async fn take(api: &Api<ImageScan>, object: &Loose, metrics: &Control) -> bool {
     // One without a time would look new at each list; one from the future would never go stale.
-    let latest = Some(super::now().plus_secs(SKEW_SECS));
-    let reading = Reading { image: None, undated: None, latest };
+    let latest = super::now().plus_secs(SKEW_SECS);
+    let reading = Reading { image: None, undated: None, latest: Some(latest) };
     let key = object.meta.key();
     let reports = match report::read_slice(object.raw.get().as_bytes(), &reading) {
         Ok(reports) => reports,
@@ -103,7 +104,7 @@ async fn take(api: &Api<ImageScan>, object: &Loose, metrics: &Control) -> bool {
         }
     };
     for report in reports {
-        let written = write(api, report.spec).await;
+        let written = write(api, report.spec, latest).await;
         let outcome = if written.is_ok() { "written" } else { "failed" };
         metrics.leader_writes.get_or_create(&Fate { outcome }).inc();
         if let Err(reason) = written {
@@ -115,7 +116,7 @@ async fn take(api: &Api<ImageScan>, object: &Loose, metrics: &Control) -> bool {
 }
 
 /// Creates the scan, or puts it in the place of an older one.
-async fn write(api: &Api<ImageScan>, spec: ImageScanSpec) -> Result<(), String> {
+async fn write(api: &Api<ImageScan>, spec: ImageScanSpec, latest: Timestamp) -> Result<(), String> {
     let name = report::object_name(&spec);
     let params = PostParams::default();
     for _ in 0..TRIES {
@@ -126,7 +127,7 @@ async fn write(api: &Api<ImageScan>, spec: ImageScanSpec) -> Result<(), String> 
                 api.create(&params, &ImageScan { metadata, spec: spec.clone() }).await
             }
             Some(stored) => {
-                let Some(spec) = report::supersede(&stored.spec, spec.clone()) else {
+                let Some(spec) = report::supersede(&stored.spec, spec.clone(), latest) else {
                     return Ok(());
                 };
                 if spec == stored.spec {

@@ -59,19 +59,25 @@ pub trait Put:
     + Serialize
     + DeserializeOwned
 {
-    /// What is to be stored where there is something already; `None` if that stays.
-    fn over(self, stored: &Self) -> Option<Self>;
 }
+
+/// What is to be stored of an object where another is already; `None` if that stays.
+pub type Over<'o, T> = dyn Fn(T, &T) -> Option<T> + 'o;
 
 impl Destination {
     /// Puts the objects there. Each must have another name.
     ///
     /// # Errors
     /// [`Failure::Environment`] if a file cannot be written or the cluster refuses.
-    pub fn put<T: Put>(&self, objects: Vec<T>, out: &mut Out) -> Result<(), Failure> {
+    pub fn put<T: Put>(
+        &self,
+        objects: Vec<T>,
+        over: &Over<'_, T>,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
         match &self.to {
-            Some(folder) => self.to_folder(folder, objects, out),
-            None if self.apply => block_on(self.to_cluster(objects, out)),
+            Some(folder) => self.to_folder(folder, objects, over, out),
+            None if self.apply => block_on(self.to_cluster(objects, over, out)),
             None => print(&objects, self.output.unwrap_or_default(), out),
         }
     }
@@ -85,6 +91,7 @@ impl Destination {
         &self,
         folder: &Path,
         objects: Vec<T>,
+        over: &Over<'_, T>,
         out: &mut Out,
     ) -> Result<(), Failure> {
         std::fs::create_dir_all(folder).map_err(|error| {
@@ -103,7 +110,7 @@ impl Destination {
             let stored = present.as_deref().map(stored::<T>).transpose()?;
             let object = match &stored {
                 None => object,
-                Some(stored) => match object.over(stored) {
+                Some(stored) => match over(object, stored) {
                     Some(object) => object,
                     None => {
                         out.line(&format!("{} unchanged", path_name(&at(ending))))?;
@@ -124,13 +131,18 @@ impl Destination {
         Ok(())
     }
 
-    async fn to_cluster<T: Put>(&self, objects: Vec<T>, out: &mut Out) -> Result<(), Failure> {
+    async fn to_cluster<T: Put>(
+        &self,
+        objects: Vec<T>,
+        over: &Over<'_, T>,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
         let api: Api<T> = Api::all(self.cluster.client().await?);
         let kind = T::kind(&()).to_ascii_lowercase();
         let total = objects.len();
         for (at, object) in objects.into_iter().enumerate() {
             let name = name(&object);
-            let done = apply(&api, &name, object).await?;
+            let done = apply(&api, &name, object, over).await?;
             out.line(&format!("{kind}/{name} {done}"))?;
             progress(at + 1, total);
         }
@@ -140,7 +152,12 @@ impl Destination {
 
 /// Stores one object, unless what is stored is to stay. What is read and what is written are the
 /// same version, also where nothing is stored: if another writer was in between, it is read again.
-async fn apply<T: Put>(api: &Api<T>, name: &str, object: T) -> Result<&'static str, Failure> {
+async fn apply<T: Put>(
+    api: &Api<T>,
+    name: &str,
+    object: T,
+    over: &Over<'_, T>,
+) -> Result<&'static str, Failure> {
     let refused = |error: kube::Error| {
         let kind = T::kind(&());
         Failure::Environment(match &error {
@@ -155,7 +172,7 @@ async fn apply<T: Put>(api: &Api<T>, name: &str, object: T) -> Result<&'static s
         let stored = api.get_opt(name).await.map_err(refused)?;
         let mut wanted = match &stored {
             None => object.clone(),
-            Some(stored) => match object.clone().over(stored) {
+            Some(stored) => match over(object.clone(), stored) {
                 None => return Ok("unchanged"),
                 Some(wanted) => wanted,
             },

@@ -66,22 +66,21 @@ pub fn run(args: Args, thresholds: Thresholds, out: &mut Out) -> Result<Exit, Fa
             let name = report::object_name(&report.spec);
             let spec = match scans.get(&name) {
                 None => Some(report.spec),
-                Some(before) => report::supersede(before, report.spec),
+                Some(before) => report::supersede(before, report.spec, latest),
             };
             scans.extend(spec.map(|spec| (name, spec)));
         }
     }
     let objects = scans.into_iter().map(|(name, spec)| ImageScan::new(&name, spec)).collect();
-    destination.put::<ImageScan>(objects, out)?;
+    let over = |fresh: ImageScan, stored: &ImageScan| {
+        let spec = report::supersede(&stored.spec, fresh.spec.clone(), latest)?;
+        Some(ImageScan { spec, ..fresh })
+    };
+    destination.put(objects, &over, out)?;
     Ok(Exit::Fine)
 }
 
-impl Put for ImageScan {
-    fn over(mut self, stored: &Self) -> Option<Self> {
-        self.spec = report::supersede(&stored.spec, self.spec)?;
-        Some(self)
-    }
-}
+impl Put for ImageScan {}
 
 fn read(path: &Path, reading: &Reading<'_>) -> Result<Vec<Report>, Failure> {
     let name = shown(&path_name(path));

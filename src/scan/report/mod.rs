@@ -23,7 +23,7 @@ use caapc_vm::facts::Timestamp;
 use sha2::{Digest, Sha256};
 
 use self::document::Draft;
-use super::record::{parse_at, parse_time};
+use super::record::{At, parse_at, parse_time};
 use crate::api::{Earlier, ImageScanSpec};
 use crate::reference::{Reference, is_digest};
 
@@ -197,9 +197,18 @@ fn content_name(bytes: &[u8]) -> String {
 
 /// Puts a newer result in the place of an older one of the same name, and keeps what only the
 /// older one knew of names. `None`: the stored one is newer, or as new and as bad, and stays
-/// (spec: scan, "Sources").
-pub fn supersede(stored: &ImageScanSpec, fresh: ImageScanSpec) -> Option<ImageScanSpec> {
-    let at = |spec: &ImageScanSpec| spec.scanned_at.as_deref().and_then(|at| parse_at(at).ok());
+/// (spec: scan, "Sources"). A time beyond `latest` ranks last, or a scanner whose clock was wrong
+/// once would be the last to have scanned.
+pub fn supersede(
+    stored: &ImageScanSpec,
+    fresh: ImageScanSpec,
+    latest: Timestamp,
+) -> Option<ImageScanSpec> {
+    let latest = At::nearest(latest);
+    let at = |spec: &ImageScanSpec| {
+        let at = spec.scanned_at.as_deref().and_then(|at| parse_at(at).ok());
+        (at.is_none_or(|at| at <= latest), at)
+    };
     // What says nothing of vulnerabilities hides no result, and every result ends it.
     let empty = |spec: &ImageScanSpec| spec.state.says_nothing();
     let newer = empty(stored).cmp(&empty(&fresh)).then(at(&fresh).cmp(&at(stored)));
