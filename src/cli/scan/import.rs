@@ -108,11 +108,12 @@ fn describe(path: &Path, report: &Report, settings: &Settings) {
             let maximum = spec.maximum.unwrap_or_default();
             let status = settings.thresholds.status(maximum).word();
             let counts = &spec.summary;
+            let noun = if counts.total() == 1 { "vulnerability" } else { "vulnerabilities" };
             let left = spec.overflow.map_or(String::new(), |over| {
                 format!("; the lowest {} did not fit and count together", over.count)
             });
             format!(
-                "{status}, highest score {maximum}, {} vulnerabilities ({} critical, {} high){left}",
+                "{status}, highest score {maximum}, {} {noun} ({} critical, {} high){left}",
                 counts.total(),
                 counts.critical,
                 counts.high
