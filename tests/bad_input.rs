@@ -144,3 +144,61 @@ fn many_names_of_an_image_take_little_time() {
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     std::fs::remove_dir_all(folder("names")).expect("clean");
 }
+
+/// Both forms of one scan in a folder: the newest of them is what a report is compared with, and
+/// only one stays.
+#[test]
+fn a_report_is_compared_with_all_that_is_stored() {
+    let report = include_str!("../golden/scan/reports/trivy-failed.json");
+    let at = |time: &str| report.replace("2026-01-10T09:00:00Z", time);
+    let to = folder("stored").join("scans");
+    let import = |name: &str, time: &str, form: &str| {
+        let report = file("stored", name, &at(time));
+        let to = to.to_str().expect("a path in UTF-8");
+        let args = ["scan", "import", &report, "--to", to, "-o", form, "-q"];
+        let done = caapc(&args).args(["--now", "2026-01-11T00:00:00Z"]).output().expect("caapc");
+        let said = String::from_utf8(done.stdout).expect("text");
+        said.trim_end().rsplit(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(import("old.json", "2026-01-08T09:00:00Z", "json"), "created");
+    let json = std::fs::read_dir(&to).expect("scans").next().expect("one").expect("a file").path();
+    let old = std::fs::read(&json).expect("a scan");
+    std::fs::remove_file(&json).expect("removed");
+    assert_eq!(import("new.json", "2026-01-10T09:00:00Z", "yaml"), "created");
+    std::fs::write(&json, old).expect("both");
+    assert_eq!(import("between.json", "2026-01-09T09:00:00Z", "json"), "unchanged");
+    assert_eq!(std::fs::read_dir(&to).expect("scans").count(), 2);
+    assert_eq!(import("newest.json", "2026-01-10T10:00:00Z", "json"), "replaced");
+    assert_eq!(std::fs::read_dir(&to).expect("scans").count(), 1);
+    std::fs::remove_dir_all(folder("stored")).expect("clean");
+}
+
+/// What `exceptions import` writes can be read, however many there are.
+#[test]
+fn many_documents_in_one_file_are_read() {
+    let mut rows = "CVE,Registry,Repository,Tags,Justification,Scope\n".to_owned();
+    for n in 0..1_100 {
+        let _ = writeln!(rows, "CVE-2026-{n},,,,,any");
+    }
+    let rows = file("documents", "many.csv", &rows);
+    let yaml = caapc(&["exceptions", "import", &rows]).output().expect("caapc");
+    let yaml = file("documents", "many.yaml", &String::from_utf8_lossy(&yaml.stdout));
+    let again = caapc(&["exceptions", "export", &yaml]).output().expect("caapc");
+    assert_eq!(String::from_utf8_lossy(&again.stdout).lines().count(), 1_101);
+    let deep =
+        file("documents", "deep.yaml", &format!("a: {}1{}\n", "[".repeat(200), "]".repeat(200)));
+    let done = caapc(&["exceptions", "export", &deep]).output().expect("caapc");
+    refused(&done, "nest deeper than 100");
+    std::fs::remove_dir_all(folder("documents")).expect("clean");
+}
+
+/// What is for `--image` alone is not silently without effect on files.
+#[test]
+fn facts_of_one_image_are_not_for_files() {
+    let (policy, pod) = (file("facts", "policy.yaml", POLICY), file("facts", "pod.yaml", POD));
+    for fact in [["--status", "Pass"], ["--labels", "a=b"]] {
+        let done = caapc(&["eval", "-p", &policy, "-f", &pod]).args(fact).output().expect("caapc");
+        refused(&done, "cannot be used with");
+    }
+    std::fs::remove_dir_all(folder("facts")).expect("clean");
+}

@@ -203,3 +203,41 @@ fn failure(message: &str) -> (u16, Vec<u8>) {
     });
     (400, status.to_string().into_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn said(rules: &str) -> (u16, String) {
+        let policy = format!(
+            r#"{{"apiVersion":"containersecurity.tigera.io/v1beta1","metadata":{{"name":"p"}},
+            "kind":"ContainerAdmissionPolicy","spec":{{"rules":[{rules}]}}}}"#
+        );
+        let review = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u",
+            "operation":"CREATE","object":{policy},"resource":{{"resource":
+            "containeradmissionpolicies","group":"containersecurity.tigera.io"}}}}}}"#
+        );
+        let (code, body) = answer(review.as_bytes());
+        (code, String::from_utf8(body).expect("text"))
+    }
+
+    /// It is read into a tree, whose nodes are many times as large as their text.
+    #[test]
+    fn an_object_that_would_fill_the_memory_is_not_read() {
+        let (code, body) = said(r#"{"action":"Reject"}"#);
+        assert!(code == 200 && body.contains(r#""allowed":true"#), "{body}");
+        for (unit, count, sentence) in [
+            ("[1],", 700_000, "larger than 2 MiB"),
+            ("[],", 110_000, "more than 100000 lists"),
+            ("1,", 310_000, "300000 values"),
+        ] {
+            let (code, body) = said(&format!("{}1", unit.repeat(count)));
+            assert!(code == 400 && body.contains(sentence), "{unit}: {code} {body}");
+        }
+        // A bracket or a comma in a text is none, but no object that is stored has so many.
+        let (code, body) = said(&format!(r#"{{"action":"{}"}}"#, "[,".repeat(90_000)));
+        assert!(code == 200 && body.contains("spec.rules[0].action"), "{body}");
+    }
+}

@@ -106,24 +106,23 @@ impl Destination {
         for object in objects {
             let name = name(&object);
             let at = |ending: &str| folder.join(format!("{name}.{ending}"));
-            let present = [at(ending), at(other)].into_iter().find(|path| path.exists());
-            let stored = present.as_deref().map(stored::<T>).transpose()?;
-            let object = match &stored {
-                None => object,
-                Some(stored) => match over(object, stored) {
-                    Some(object) => object,
-                    None => {
-                        out.line(&format!("{} unchanged", path_name(&at(ending))))?;
-                        continue;
-                    }
-                },
+            let mut present = vec![at(ending), at(other)];
+            present.retain(|path| path.exists());
+            let mut object = Some(object);
+            for path in &present {
+                let stored = stored::<T>(path)?;
+                object = object.and_then(|object| over(object, &stored));
+            }
+            let Some(object) = object else {
+                out.line(&format!("{} unchanged", path_name(&at(ending))))?;
+                continue;
             };
-            let done = if stored.is_some() { "replaced" } else { "created" };
+            let done = if present.is_empty() { "created" } else { "replaced" };
             write_file(&at(ending), text(&[object], form)?.as_bytes())?;
-            if let Some(old) = present.filter(|path| *path != at(ending)) {
+            for old in present.iter().filter(|path| **path != at(ending)) {
                 // Left behind it would be a second, older source.
-                std::fs::remove_file(&old).map_err(|error| {
-                    Failure::Environment(format!("{}: {error}", path_name(&old)))
+                std::fs::remove_file(old).map_err(|error| {
+                    Failure::Environment(format!("{}: {error}", path_name(old)))
                 })?;
             }
             out.line(&format!("{} {done}", path_name(&at(ending))))?;
