@@ -13,7 +13,7 @@ use super::cluster::{ClusterArgs, block_on};
 use super::io::{Exit, Failure, Out, Output, path_name, read_text, shown, tell};
 use super::offline::facts::{clock, time};
 use super::offline::report::table;
-use super::scan::destination::{Destination, Put};
+use super::scan::destination::Destination;
 use super::scan::facts::{ScanFiles, Thresholds};
 use super::scan::known;
 use crate::admission::text::Ago;
@@ -103,8 +103,6 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
         Command::Check(args) => check(args, out),
     }
 }
-
-impl Put for VulnerabilityException {}
 
 /// A CSV knows neither owner nor expiry: those that are stored stay.
 fn over(

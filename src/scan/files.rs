@@ -17,6 +17,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::beginning;
 use super::report::{self, Reading, Report};
 use super::settings::Settings;
 use super::store::ScanStore;
@@ -256,6 +257,9 @@ fn documents(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
     }
     let documents = from_yaml(text)?;
     let all = documents.iter().filter(|document| !document.is_null());
+    if all.clone().any(|document| !document.is_object()) {
+        return Err("a text or a list, not an object; write `kind` and `spec`".to_owned());
+    }
     Ok(all.map(|document| document.to_string().into()).collect())
 }
 
@@ -276,12 +280,14 @@ fn objects<T: DeserializeOwned>(
             if of != kind {
                 return Err(match of.as_str() {
                     "" => format!("an object without a `kind`; write `kind: {kind}`"),
-                    _ => format!("an object of kind `{of}`; expected `{kind}`"),
+                    _ => format!("an object of kind `{}`; expected `{kind}`", beginning(&of)),
                 });
             }
             let name = metadata.name;
             let spec = serde_json::from_str(spec.as_ref().map_or("{}", |spec| spec.get()))
-                .map_err(|error| format!("{kind} `{name}`: spec: {}", reason(error)))?;
+                .map_err(|error| {
+                    format!("{kind} `{}`: spec: {}", beginning(&name), reason(error))
+                })?;
             found.push((name, spec));
         }
     }
@@ -293,15 +299,18 @@ fn reason(error: serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     match text.strip_prefix("duplicate field ") {
-        Some(field) => format!("the key {field} is given twice; remove one of the two"),
-        None => text.to_owned(),
+        Some(field) => {
+            format!("the key {} is given twice; remove one of the two", beginning(field))
+        }
+        None => beginning(text),
     }
 }
 
 /// Documents in one YAML file, and keys and values in all of them.
 const DOCUMENTS_MAX: usize = 100_000;
 const NODES_MAX: usize = 2_000_000;
-const DEPTH_MAX_YAML: usize = 100;
+/// How deep its lists and objects nest.
+const NESTING_MAX: usize = 100;
 
 /// The documents of a YAML text.
 ///
@@ -313,7 +322,7 @@ pub(super) fn from_yaml(text: &str) -> Result<Vec<Value>, String> {
             max_documents: DOCUMENTS_MAX,
             max_nodes: NODES_MAX,
             max_events: 4 * NODES_MAX,
-            max_depth: DEPTH_MAX_YAML,
+            max_depth: NESTING_MAX,
         },
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| in_yaml(&error))
@@ -325,17 +334,22 @@ fn in_yaml(error: &serde_saphyr::Error) -> String {
     match error.without_snippet() {
         serde_saphyr::Error::Budget { breach, location } => {
             let what = match breach {
-                Over::Documents { .. } => format!("more than {DOCUMENTS_MAX} documents"),
-                Over::Depth { .. } => {
-                    format!("lists and objects nest deeper than {DEPTH_MAX_YAML}")
+                Over::Documents { .. } => {
+                    format!("more than {DOCUMENTS_MAX} documents, the limit for one file; split it")
                 }
+                Over::Depth { .. } => format!(
+                    "lists and objects nest deeper than {NESTING_MAX} levels, the limit; check the \
+                     brackets and the indentation"
+                ),
                 Over::Nodes { .. } | Over::Events { .. } => {
-                    format!("more than {NODES_MAX} keys and values")
+                    format!(
+                        "more than {NODES_MAX} keys and values, the limit for one file; split it"
+                    )
                 }
                 Over::Aliases { .. } | Over::Anchors { .. } | Over::AliasAnchorRatio { .. } => {
                     "too many anchors and aliases; write out what they stand for".to_owned()
                 }
-                _ => "too large; split the file".to_owned(),
+                _ => "too large for one file; split it".to_owned(),
             };
             format!("line {} column {}: {what}", location.line(), location.column())
         }
@@ -344,7 +358,11 @@ fn in_yaml(error: &serde_saphyr::Error) -> String {
             location.line(),
             location.column()
         ),
-        _ => error.to_string().lines().next().unwrap_or_default().to_owned(),
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            beginning(line.strip_prefix("error: ").unwrap_or(line))
+        }
     }
 }
 

@@ -27,3 +27,12 @@ pub use record::parse_time;
 pub use settings::{Settings, Thresholds};
 pub use shelf::ScanShelf;
 pub use store::ScanStore;
+
+/// The beginning of a text that somebody else wrote, for a message: a parser may quote a whole file.
+fn beginning(text: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((at, _)) => text.get(..at).unwrap_or_default().to_owned() + "…",
+        None => text.to_owned(),
+    }
+}

@@ -61,6 +61,15 @@ pub trait Put:
 {
 }
 
+impl<T> Put for T where
+    T: kube::Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+{
+}
+
 /// What is to be stored of an object where another is already; `None` if that stays.
 pub type Over<'o, T> = dyn Fn(T, &T) -> Option<T> + 'o;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use caapc_vm::facts::Timestamp;
 
-use super::destination::{Destination, Put};
+use super::destination::Destination;
 use super::facts::{ScanFiles, Thresholds};
 use crate::api::{ImageAssuranceSettingsSpec, ImageScan, ImageScanSpec, StoredState};
 use crate::cli::io::{Exit, Failure, Out, path_name, shown, take_stdin, tell, tell_part};
@@ -72,15 +72,13 @@ pub fn run(args: Args, thresholds: Thresholds, out: &mut Out) -> Result<Exit, Fa
         }
     }
     let objects = scans.into_iter().map(|(name, spec)| ImageScan::new(&name, spec)).collect();
-    let over = |fresh: ImageScan, stored: &ImageScan| {
-        let spec = report::supersede(&stored.spec, fresh.spec.clone(), latest)?;
-        Some(ImageScan { spec, ..fresh })
+    let over = |ImageScan { metadata, spec }, stored: &ImageScan| {
+        let spec = report::supersede(&stored.spec, spec, latest)?;
+        Some(ImageScan { metadata, spec })
     };
     destination.put(objects, &over, out)?;
     Ok(Exit::Fine)
 }
-
-impl Put for ImageScan {}
 
 fn read(path: &Path, reading: &Reading<'_>) -> Result<Vec<Report>, Failure> {
     let name = shown(&path_name(path));

@@ -15,6 +15,7 @@ use super::json::{Each, Fields, Object, Objects, skip};
 use super::rows::Rows;
 use super::{Fault, Format, Names, Platform, cyclonedx, grype, operator, stored, trivy};
 use crate::api::{ImageScanSpec, Scanner, StoredState};
+use crate::scan::beginning;
 
 /// What a document said.
 #[derive(Debug, Default)]
@@ -92,7 +93,7 @@ fn fault(error: &serde_json::Error) -> Fault {
             format!("not UTF-8 ({reason}); save the file as UTF-8")
         }
         serde_json::error::Category::Syntax => format!("not JSON: {reason}"),
-        serde_json::error::Category::Data => reason.to_owned(),
+        serde_json::error::Category::Data => beginning(reason),
     };
     Fault { at: (error.line() > 0).then_some((error.line(), error.column())), message }
 }
@@ -311,8 +312,9 @@ impl Draft {
                     Ok(Format::VulnerabilityReport)
                 }
                 _ => Err(format!(
-                    "an object of kind `{kind}`; expected a scanner's report, an ImageScan or a \
-                     VulnerabilityReport"
+                    "an object of kind `{}`; expected a scanner's report, an ImageScan or a \
+                     VulnerabilityReport",
+                    beginning(kind)
                 )
                 .into()),
             };

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::scan::beginning;
+
 /// Hands each element of an array to a function; `null` is an empty array. Whether there was an
 /// array at all is the answer.
 pub(super) struct Each<F, T>(F, PhantomData<T>);
@@ -67,11 +69,6 @@ pub(super) trait Fields<'de> {
 /// Fields of one object; scanners write a few dozen.
 const FIELDS_MAX: usize = 10_000;
 
-/// The beginning of a name, for a message.
-fn shown(name: &str) -> String {
-    name.chars().take(64).collect()
-}
-
 /// Reads an object into something that takes fields as they come; `null` has none.
 pub(super) struct Object<'o, T>(pub(super) &'o mut T);
 
@@ -94,7 +91,7 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Object<'_, T> {
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if seen.contains(&name) {
-                let name = shown(&name);
+                let name = beginning(&name);
                 return Err(A::Error::custom(format!("the key `{name}` is given twice")));
             }
             if seen.len() == FIELDS_MAX {

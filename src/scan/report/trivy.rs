@@ -80,7 +80,7 @@ impl<'de> Fields<'de> for Results {
         let listed = std::mem::take(&mut self.listed);
         self.packages |= match self.class.take().as_deref() {
             Some(class) => matches!(class, "os-pkgs" | "lang-pkgs"),
-            // Before 0.21 results had no class, and those about packages always listed some.
+            // Before 0.21 results had no class, and those about packages always had the list.
             None => listed,
         };
     }
