@@ -202,3 +202,22 @@ fn facts_of_one_image_are_not_for_files() {
     }
     std::fs::remove_dir_all(folder("facts")).expect("clean");
 }
+
+/// A parser may quote what it did not expect, whole files of it.
+#[test]
+fn no_message_is_as_long_as_the_file() {
+    let text = "a".repeat(2 << 20);
+    let files = [
+        file("long", "text.yaml", &text),
+        file("long", "kind.json", &format!(r#"{{"kind":"{text}"}}"#)),
+        file("long", "trivy.json", &format!(r#"{{"SchemaVersion":2,"Metadata":"{text}"}}"#)),
+    ];
+    for file in &files {
+        for args in [["scan", "import", file], ["exceptions", "export", file]] {
+            let done = caapc(&args).output().expect("caapc");
+            refused(&done, "caapc: ");
+            assert!(done.stderr.len() < 2_000, "{args:?}: {} bytes", done.stderr.len());
+        }
+    }
+    std::fs::remove_dir_all(folder("long")).expect("clean");
+}
