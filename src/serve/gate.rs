@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Why a request was turned away.
@@ -35,80 +35,58 @@ impl Full {
 
 /// Places, turns, and a budget for bodies. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct Gate(Arc<Bounds>);
+
+#[derive(Debug)]
+struct Bounds {
     places: Budget,
-    turns: Arc<Semaphore>,
     kib: Budget,
+    turns: Semaphore,
 }
 
 /// Room for the bytes of one body, as far as they have arrived.
+// PERF: all that a request holds is found through this one reference.
 #[derive(Debug)]
-pub struct Room(Share);
+pub struct Room {
+    bounds: Arc<Bounds>,
+    kib: usize,
+}
 
 /// A place among the requests that are let in.
 #[derive(Debug)]
 pub struct Place {
-    _place: Share,
-    _room: Room,
-    turns: Arc<Semaphore>,
+    room: Room,
+    works: bool,
 }
 
 /// What there is to be taken and given back. Nobody waits for it, so a number is enough.
-#[derive(Clone, Debug)]
-struct Budget(Arc<AtomicUsize>);
-
-/// What was taken from a budget; dropped, it is given back.
 #[derive(Debug)]
-struct Share {
-    budget: Budget,
-    count: usize,
-}
+struct Budget(AtomicUsize);
 
 impl Budget {
-    fn new(count: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(count)))
-    }
-
     fn has(&self, count: usize) -> bool {
         self.0.load(Ordering::Relaxed) >= count
     }
 
-    /// Nothing of it so far.
-    fn none(&self) -> Share {
-        Share { budget: self.clone(), count: 0 }
+    /// `false`, and as before, if there are not enough.
+    fn take(&self, count: usize) -> bool {
+        let left = |left: usize| left.checked_sub(count);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, left).is_ok()
     }
-}
 
-impl Share {
-    /// Takes so many in all; `false`, and as before, if there are not enough.
-    fn grow(&mut self, count: usize) -> bool {
-        let more = count.saturating_sub(self.count);
-        if more == 0 {
-            return true;
-        }
-        let left = |left: usize| left.checked_sub(more);
-        let taken = self.budget.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, left).is_ok();
-        if taken {
-            self.count += more;
-        }
-        taken
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.0.fetch_add(self.count, Ordering::AcqRel);
+    fn give_back(&self, count: usize) {
+        self.0.fetch_add(count, Ordering::AcqRel);
     }
 }
 
 impl Gate {
     /// `concurrency` requests work, `queue` wait, and their bodies have `bytes` together.
     pub fn new(concurrency: usize, queue: usize, bytes: usize) -> Self {
-        Self {
-            places: Budget::new(concurrency + queue),
-            turns: Arc::new(Semaphore::new(concurrency)),
-            kib: Budget::new(bytes / 1024),
-        }
+        Self(Arc::new(Bounds {
+            places: Budget(AtomicUsize::new(concurrency + queue)),
+            kib: Budget(AtomicUsize::new(bytes / 1024)),
+            turns: Semaphore::new(concurrency),
+        }))
     }
 
     /// Room for a body of at most `bytes` that is about to arrive.
@@ -116,25 +94,13 @@ impl Gate {
     /// # Errors
     /// At once, if a request with such a body could not be let in now.
     pub fn room(&self, bytes: usize) -> Result<Room, Full> {
-        if !self.places.has(1) {
+        if !self.0.places.has(1) {
             return Err(Full::Queue);
         }
-        if !self.kib.has(bytes.div_ceil(1024)) {
+        if !self.0.kib.has(bytes.div_ceil(1024)) {
             return Err(Full::Bodies);
         }
-        Ok(Room(self.kib.none()))
-    }
-
-    /// Lets a request whose body is there in.
-    ///
-    /// # Errors
-    /// At once, if there is no place for it.
-    pub fn enter(&self, room: Room) -> Result<Place, Full> {
-        let mut place = self.places.none();
-        match place.grow(1) {
-            true => Ok(Place { _place: place, _room: room, turns: Arc::clone(&self.turns) }),
-            false => Err(Full::Queue),
-        }
+        Ok(Room { bounds: Arc::clone(&self.0), kib: 0 })
     }
 }
 
@@ -144,7 +110,29 @@ impl Room {
     /// # Errors
     /// If there is none left.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
-        if self.0.grow(bytes.div_ceil(1024)) { Ok(()) } else { Err(Full::Bodies) }
+        let more = bytes.div_ceil(1024).saturating_sub(self.kib);
+        if more > 0 && !self.bounds.kib.take(more) {
+            return Err(Full::Bodies);
+        }
+        self.kib += more;
+        Ok(())
+    }
+
+    /// Lets a request whose body is there in.
+    ///
+    /// # Errors
+    /// At once, if there is no place for it.
+    pub fn enter(self) -> Result<Place, Full> {
+        match self.bounds.places.take(1) {
+            true => Ok(Place { room: self, works: false }),
+            false => Err(Full::Queue),
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.bounds.kib.give_back(self.kib);
     }
 }
 
@@ -153,16 +141,33 @@ impl Place {
     ///
     /// # Errors
     /// If it does not come before the deadline.
-    pub async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Full> {
+    pub async fn turn(&mut self, deadline: Instant) -> Result<(), Full> {
+        let turns = &self.room.bounds.turns;
         // A turn that is free has nobody waiting for it, and taking it needs no timer.
-        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
-            return Ok(turn);
+        let turn = match turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => match tokio::time::timeout_at(deadline, turns.acquire()).await {
+                Ok(Ok(turn)) => turn,
+                _ => return Err(Full::Deadline),
+            },
+        };
+        turn.forget();
+        self.works = true;
+        Ok(())
+    }
+
+    /// Gives the turn to others and keeps the place.
+    pub fn rest(&mut self) {
+        if std::mem::take(&mut self.works) {
+            self.room.bounds.turns.add_permits(1);
         }
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        match tokio::time::timeout_at(deadline, turn).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Full::Deadline),
-        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.rest();
+        self.room.bounds.places.give_back(1);
     }
 }
 
@@ -179,7 +184,7 @@ mod tests {
         let mut slower = gate.room(8 << 10).expect("room");
         let mut quick = gate.room(700).expect("room");
         quick.grow(700).expect("room");
-        let place = gate.enter(quick).expect("a place");
+        let place = quick.enter().expect("a place");
         assert!(matches!(gate.room(1), Err(Full::Queue)));
         slow.grow(3 << 10).expect("room");
         slow.grow(7 << 10).expect("room");
@@ -188,8 +193,8 @@ mod tests {
         slower.grow(1).expect("room");
         drop(slow);
         slower.grow(8 << 10).expect("room");
-        assert_eq!(gate.kib.0.load(Ordering::Relaxed), 0);
+        assert_eq!(gate.0.kib.0.load(Ordering::Relaxed), 0);
         drop(slower);
-        assert_eq!(gate.kib.0.load(Ordering::Relaxed), 8);
+        assert_eq!(gate.0.kib.0.load(Ordering::Relaxed), 8);
     }
 }

@@ -99,9 +99,9 @@ impl Phase {
     }
 
     /// INVARIANT (no request lost): of what a client does and an eviction, only one comes first.
-    fn leave(&self, state: u64, phase: u64) -> bool {
-        let (next, relaxed) = (self.since_now(phase), Ordering::Relaxed);
-        self.0.state.compare_exchange(state, next, Ordering::AcqRel, relaxed).is_ok()
+    fn leave(&self, state: u64, next: u64) -> bool {
+        let (acquired, relaxed) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.0.state.compare_exchange(state, next, acquired, relaxed).is_ok()
     }
 
     fn is_evicted(&self) -> bool {
@@ -128,6 +128,7 @@ impl Arriving<'_> {
         let Some(phase) = self.0 else { return };
         let state = phase.state();
         if state & PHASE == ARRIVING {
+            // Since when is never asked of a request.
             phase.leave(state, REQUEST);
         }
     }
@@ -194,16 +195,14 @@ impl<S> Guard<S> {
     /// Whether the peer may be waited for any longer.
     fn poll_read_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.phase.state();
+        let bound = match state & PHASE {
+            REQUEST | ARRIVING => return Poll::Pending,
+            UNFINISHED => self.bounds.head,
+            _ => self.bounds.idle,
+        };
         if self.timed != Some(state) {
             self.timed = Some(state);
-            let bound = match state & PHASE {
-                UNFINISHED => self.bounds.head,
-                _ => self.bounds.idle,
-            };
             self.read_timer.as_mut().reset(Instant::now() + bound);
-        }
-        if matches!(state & PHASE, REQUEST | ARRIVING) {
-            return Poll::Pending;
         }
         self.read_timer.as_mut().poll(cx)
     }
@@ -250,7 +249,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 // Only the first byte of a head moves the phase; a slow one keeps its timer.
                 let state = self.phase.state();
                 if buf.filled().len() > before && state & PHASE == IDLE {
-                    self.phase.leave(state, UNFINISHED);
+                    self.phase.leave(state, self.phase.since_now(UNFINISHED));
                 }
                 if self.phase.is_evicted() {
                     return Poll::Ready(Err(timed_out("others need the room")));

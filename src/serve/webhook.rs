@@ -145,27 +145,27 @@ impl Webhook {
         }
     }
 
-    async fn review(&self, Entered { place, body, deadline }: Entered) -> Answered {
-        let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
+    async fn review(&self, Entered { mut place, body, deadline }: Entered) -> Answered {
+        place.turn(deadline).await.map_err(|full| self.full(full))?;
         let missing = match self.decide(&body, None) {
             Step::Done(response) => return Ok(response),
             Step::Namespace(name) => name,
         };
-        drop(turn);
+        place.rest();
         let namespace = self.namespace(&missing, deadline).await?;
-        let _turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
+        place.turn(deadline).await.map_err(|full| self.full(full))?;
         match self.decide(&body, Some(namespace)) {
             Step::Done(response) => Ok(response),
             Step::Namespace(name) => Err(unknown_namespace(&name, "it is still missing")),
         }
     }
 
-    async fn validate(&self, Entered { place, body, deadline }: Entered) -> Answered {
-        let turn = place.turn(deadline).await.map_err(|full| self.full(full))?;
+    async fn validate(&self, Entered { mut place, body, deadline }: Entered) -> Answered {
+        place.turn(deadline).await.map_err(|full| self.full(full))?;
         let validate = Arc::clone(&self.validate);
-        // The place and the turn are held until the work is done, even if its client is gone.
+        // The place and its turn are held until the work is done, even if its client is gone.
         let work = tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
+            let _held = place;
             validate(&body)
         });
         match tokio::time::timeout_at(deadline, work).await {
@@ -204,7 +204,7 @@ impl Webhook {
         let grow = |bytes| room.grow(bytes).map_err(full);
         let body = body::read(request.into_body(), bytes_max, read_by, grow).await?;
         arriving.done();
-        Ok(Entered { place: gate.enter(room).map_err(full)?, body, deadline })
+        Ok(Entered { place: room.enter().map_err(full)?, body, deadline })
     }
 
     fn full(&self, full: Full) -> Box<Response<Body>> {
@@ -400,25 +400,30 @@ fn allowance(query: Option<&str>) -> Duration {
 /// Go's way to write a duration: `5s`, `1m30s`, `500ms`, `2.5s`.
 fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
-    let mut total = 0.0_f64;
+    let mut total = 0_u64;
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(end);
         let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit);
-        let secs = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "%C2%B5s" | "µs" => 1e-6,
-            "ns" => 1e-9,
+        let nanos: u64 = match unit {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "%C2%B5s" | "µs" => 1_000,
+            "ns" => 1,
             _ => return None,
         };
-        total += number.parse::<f64>().ok()? * secs;
+        // PERF: the API server writes whole numbers.
+        let nanos = match number.parse::<u64>() {
+            Ok(number) => number.checked_mul(nanos)?,
+            Err(_) => (number.parse::<f64>().ok()? * nanos as f64) as u64,
+        };
+        total = total.checked_add(nanos)?;
         rest = tail;
     }
-    Duration::try_from_secs_f64(total).ok().filter(|total| !total.is_zero())
+    (total > 0).then_some(Duration::from_nanos(total))
 }
 
 /// This machine's clock; before 1970 it is 1970.
@@ -450,6 +455,8 @@ mod tests {
         assert_eq!(millis(Some("timeout=1s")), 900);
         assert_eq!(millis(Some("timeout=500ms")), 450);
         assert_eq!(millis(Some("timeout=30ms")), 0);
+        assert_eq!(millis(Some("timeout=2.5s")), 2250);
+        assert_eq!(millis(Some("timeout=99999h")), 59500);
         for wrong in
             ["timeout=", "timeout=5", "timeout=5x", "timeout=-5s", "timeout=0s", "timeout=9.9.9s"]
         {

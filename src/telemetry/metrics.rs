@@ -162,8 +162,7 @@ impl Metrics {
         r.register_collector(Box::new(decisions.clone()));
         let requests = Requests::default();
         r.register_collector(Box::new(requests.clone()));
-        let seconds = |r: &mut Registry, name: &str, help: &str, bounds: Vec<Duration>| {
-            let histogram = Histogram::new(bounds);
+        let seconds = |r: &mut Registry, name: &str, help: &str, histogram: Histogram| {
             r.register_with_unit(name, help, Unit::Seconds, histogram.clone());
             histogram
         };
@@ -172,13 +171,13 @@ impl Metrics {
                 r,
                 "request",
                 "From the head of a request to its answer, body included",
-                latency_bounds(),
+                Histogram::of_work(latency_bounds()),
             ),
             decide_seconds: seconds(
                 r,
                 "decide",
                 "Reading, deciding and writing one review, without the network",
-                latency_bounds(),
+                Histogram::of_work(latency_bounds()),
             ),
             overload: added(r, "overload", "Answers of 429 by what was full"),
             in_flight: added(r, "requests_in_flight", "Requests that are being answered"),
@@ -207,7 +206,7 @@ impl Metrics {
                 r,
                 "scan_age",
                 "How old the last scan of an image was when it was decided",
-                age_bounds(),
+                Histogram::of_ages(age_bounds()),
             ),
             certificate_expiry: added(
                 r,
@@ -245,7 +244,7 @@ impl Default for Metrics {
 impl Control {
     fn register(
         r: &mut Registry,
-        seconds: &impl Fn(&mut Registry, &str, &str, Vec<Duration>) -> Histogram,
+        seconds: &impl Fn(&mut Registry, &str, &str, Histogram) -> Histogram,
     ) -> Self {
         Self {
             generation: added(r, "snapshot_generation", "The number of the snapshot in force"),
@@ -261,13 +260,13 @@ impl Control {
                 r,
                 "compile",
                 "Compiling what changed and linking the set",
-                slow_bounds(),
+                Histogram::of_work(slow_bounds()),
             ),
             apply_seconds: seconds(
                 r,
                 "watch_apply",
                 "From an event to the snapshot that has it",
-                slow_bounds(),
+                Histogram::of_work(slow_bounds()),
             ),
             watch_up: added(r, "watch_up", "Whether the watch of a shelf is connected"),
             watch_heard: added(
