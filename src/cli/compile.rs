@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print sizes, longest paths and compile time instead of the listing.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["hex", "no_addresses"])]
     stats: bool,
 }
 

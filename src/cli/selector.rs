@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch;
 use super::io::{Exit, Failure, Out, Output, read_text, shown};
+use crate::scan::report::Unique;
 
 /// Read a selector: its canonical form, its ID, and which label sets it matches.
 #[derive(Debug, clap::Args)]
@@ -133,7 +134,8 @@ fn parse_labels(text: &str) -> Result<Labels, String> {
 }
 
 fn parse_labels_json(text: &str) -> Result<Labels, String> {
-    serde_json::from_str(text)
+    serde_json::from_str::<Unique<String>>(text)
+        .map(|labels| labels.0)
         .map_err(|error| format!("{error}; write one object of strings: {{\"env\": \"prod\"}}"))
 }
 
@@ -141,7 +143,7 @@ fn parse_labels_json(text: &str) -> Result<Labels, String> {
 #[derive(Deserialize)]
 struct Question {
     s: String,
-    l: Option<Vec<Labels>>,
+    l: Option<Vec<Unique<String>>>,
 }
 
 /// The answer to a selector, one line of JSON.
@@ -164,7 +166,10 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     let Args { expr, sets: LabelSets(sets), output, batch } = args;
     if batch {
         let shape = r#"{"s": selector, "l": [{label: value}...]}"#;
-        return batch::run(out, shape, |Question { s, l }| answer(s, l.as_deref()));
+        return batch::run(out, shape, |Question { s, l }| {
+            let sets = |l: Vec<Unique<String>>| l.into_iter().map(|set| set.0).collect::<Vec<_>>();
+            answer(s, l.map(sets).as_deref())
+        });
     }
     let (place, text) = match expr.as_deref() {
         Some("-") | None => ("standard input", read_text("-".as_ref())?.trim().to_owned()),

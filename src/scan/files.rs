@@ -5,7 +5,7 @@
 //! results for an image counts is decided when it is looked up. Start at [`load`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -392,48 +392,58 @@ fn read_text(path: &Path) -> Result<String, String> {
 /// # Errors
 /// One sentence for what does not exist, and over the limits.
 pub fn walk(paths: &[PathBuf], endings: &[&str]) -> Result<Vec<PathBuf>, String> {
-    let mut files = Vec::new();
+    let mut walk = Walk { endings, walked: HashSet::new(), files: Vec::new() };
     for path in paths {
         let meta = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
         if meta.is_dir() {
-            walk_folder(path, endings, 0, &mut files)?;
+            walk.folder(path, 0)?;
         } else {
-            files.push(path.clone());
+            walk.files.push(path.clone());
         }
     }
-    Ok(files)
+    Ok(walk.files)
 }
 
-fn walk_folder(
-    folder: &Path,
-    endings: &[&str],
-    depth: usize,
-    files: &mut Vec<PathBuf>,
-) -> Result<(), String> {
-    if depth > DEPTH_MAX {
-        return Err(format!("{}: folders nest deeper than {DEPTH_MAX}", folder.display()));
-    }
-    let entries = std::fs::read_dir(folder).map_err(|error| cannot_read(folder, &error))?;
-    let mut names = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| cannot_read(folder, &error))?;
-    names.sort_unstable();
-    for path in names {
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
+struct Walk<'e> {
+    endings: &'e [&'e str],
+    /// The true paths of folders: one that links lead to again is walked once.
+    walked: HashSet<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), String> {
+        if depth > DEPTH_MAX {
+            let folder = folder.display();
+            return Err(format!("{folder}: folders nest deeper than {DEPTH_MAX}, the limit"));
         }
-        if has_ending(&path, endings) && !path.is_dir() {
-            files.push(path);
-            if files.len() > FILES_MAX {
-                return Err(format!("{}: more than {FILES_MAX} files", folder.display()));
+        let real = folder.canonicalize().map_err(|error| cannot_read(folder, &error))?;
+        if !self.walked.insert(real) {
+            return Ok(());
+        }
+        let entries = std::fs::read_dir(folder).map_err(|error| cannot_read(folder, &error))?;
+        let mut names = entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| cannot_read(folder, &error))?;
+        names.sort_unstable();
+        for path in names {
+            let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+            if hidden {
+                continue;
             }
-        } else if path.is_dir() {
-            walk_folder(&path, endings, depth + 1, files)?;
+            if path.is_dir() {
+                self.folder(&path, depth + 1)?;
+            } else if has_ending(&path, self.endings) {
+                self.files.push(path);
+                if self.files.len() > FILES_MAX {
+                    let folder = folder.display();
+                    return Err(format!("{folder}: more than {FILES_MAX} files, the limit"));
+                }
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> String {
@@ -449,4 +459,26 @@ pub fn watched_scans(bytes: &[u8]) -> Result<Vec<ImageScanSpec>, String> {
     let reading = Reading { image: None, undated: None, latest: None };
     let reports = report::read_slice(bytes, &reading).map_err(|fault| fault.to_string())?;
     Ok(reports.into_iter().map(|report| report.spec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_links_lead_to_again_is_walked_once() {
+        let root = std::env::temp_dir().join(format!("caapc-walk-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("a/b")).expect("a folder");
+        std::fs::create_dir_all(root.join("a/.git")).expect("a folder");
+        for name in ["a/z.json", "a/b/y.json", "a/.git/x.json", "a/readme.md"] {
+            std::fs::write(root.join(name), "").expect("a file");
+        }
+        for (to, link) in [("a", "a/b/loop"), ("a/b", "again"), (".", "self")] {
+            std::os::unix::fs::symlink(root.join(to), root.join(link)).expect("a link");
+        }
+        let found = walk(&[root.clone(), root.join("a")], &["json"]).expect("files");
+        let names = found.iter().map(|path| path.strip_prefix(&root).expect("below"));
+        assert_eq!(names.collect::<Vec<_>>(), [Path::new("a/b/y.json"), Path::new("a/z.json")]);
+        std::fs::remove_dir_all(root).expect("clean");
+    }
 }

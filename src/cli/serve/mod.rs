@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use caapc_compiler::set::OnInvalid;
 use caapc_vm::listing;
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, RangedU64ValueParser};
 
 use super::cluster::ClusterArgs;
 use super::io::{Exit, Failure, Out};
@@ -147,18 +147,22 @@ struct Deciding {
 struct Tuning {
     /// Reviews that are decided at the same time.
     #[arg(long, value_name = "COUNT", default_value_t = 64, env = "CAAPC_CONCURRENCY")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     concurrency: usize,
 
     /// Reviews that may wait for that; one more is answered with 429 at once.
     #[arg(long, value_name = "COUNT", default_value_t = 512, env = "CAAPC_QUEUE")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(..=100_000))]
     queue: usize,
 
     /// Open connections; one more is closed at once.
     #[arg(long, value_name = "COUNT", default_value_t = 1024, env = "CAAPC_CONNECTIONS_MAX")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(4..=100_000))]
     connections_max: usize,
 
     /// Threads that answer [default: one for each processor].
     #[arg(long, value_name = "COUNT", env = "CAAPC_THREADS")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
 
     /// Seconds to go on serving after SIGTERM, until no more reviews are sent here [default: 5,
@@ -225,7 +229,7 @@ pub fn run(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     let _flush = log::init(format, &args.tuning.log_level).map_err(Failure::Input)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.tuning.threads {
-        builder.worker_threads(threads.clamp(1, 1024));
+        builder.worker_threads(threads);
     }
     let runtime = builder.enable_all().thread_name("serve").build();
     let runtime =
@@ -264,9 +268,9 @@ async fn serve(args: Args, out: &mut Out) -> Result<(), Failure> {
     let health = parts.finish();
     let operations = operations(&listen, local.is_some(), &health, &metrics, &snapshot).await?;
     let limits = Limits {
-        concurrency: tuning.concurrency.clamp(1, 100_000),
-        queue: tuning.queue.min(100_000),
-        connections_max: tuning.connections_max.clamp(4, 100_000),
+        concurrency: tuning.concurrency,
+        queue: tuning.queue,
+        connections_max: tuning.connections_max,
         ..Limits::default()
     };
     let webhook = Arc::new(Webhook {

@@ -109,9 +109,9 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Object<'_, T> {
     }
 }
 
-/// A map none of whose keys is given twice.
+/// A map none of whose keys is given twice; `null` is an empty one.
 #[derive(Debug)]
-pub(super) struct Unique<T>(pub(super) BTreeMap<String, T>);
+pub struct Unique<T>(pub BTreeMap<String, T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

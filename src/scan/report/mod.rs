@@ -27,6 +27,7 @@ use super::record::{At, parse_at, parse_time};
 use crate::api::{Earlier, ImageScanSpec};
 use crate::reference::{Reference, is_digest};
 
+pub use self::json::Unique;
 pub use self::rows::OBJECT_BYTES_MAX;
 
 /// How many names and index digests an `ImageScan` keeps.
