@@ -23,7 +23,8 @@ use caapc_compiler::oracle::{Oracle, Outcome};
 use caapc_compiler::policy::Entry;
 use caapc_compiler::time::parse_rfc3339;
 use caapc_compiler::yaml::{self, Node};
-use caapc_vm::facts::Timestamp;
+use caapc_vm::facts::{ImageFacts, ScanStatus, Timestamp};
+use caapc_vm::program::Action;
 use caapc_vm::run::{Scratch, Verdict};
 use caapc_vm::trace::trace;
 use serde_json::Value;
@@ -83,7 +84,7 @@ fn expect(case: &Case) -> Result<Vec<(&'static str, String)>, String> {
     let response = serde_json::to_string_pretty(&body).map_err(|why| why.to_string())?;
     let mut out = vec![("response.json", response + "\n")];
     if let Some((_, decision)) = &answer.decided {
-        oracle_agrees(&entries, &snapshot, decision)?;
+        oracle_agrees(&entries, decision)?;
         if let Some(trace) = traced(&snapshot, decision) {
             out.push(("trace.txt", trace));
         }
@@ -240,25 +241,32 @@ fn check_bounds(body: &Value) -> Result<(), String> {
 }
 
 /// The plain evaluator, which defines what is right, says the same of every image.
-fn oracle_agrees(
-    entries: &[Entry],
-    snapshot: &Snapshot,
-    decision: &Decision<'_>,
-) -> Result<(), String> {
+fn oracle_agrees(entries: &[Entry], decision: &Decision<'_>) -> Result<(), String> {
     let oracle = Oracle::new(entries)?;
     let Some(facts) = &decision.facts else { return Ok(()) };
     for image in decision.images {
         let right = oracle.decide(facts, &image.facts);
-        let same = match (&right, image.verdict, image.rule(snapshot)) {
+        let same = match (&right, image.verdict, image.rule) {
             (Outcome::Pass, Verdict::Pass, _) => true,
             (Outcome::Decided { policy, rule, action }, _, Some(found)) => {
                 (*policy, *rule, *action) == (found.policy, found.index, found.action)
             }
             _ => false,
         };
+        let name = image.container.image;
         if !same {
-            let image = image.container.image;
-            return Err(format!("{image}: the oracle says {right:?}, the machine another"));
+            return Err(format!("{name}: the oracle says {right:?}, the machine another"));
+        }
+        let rejects =
+            |outcome: &Outcome| matches!(outcome, Outcome::Decided { action: Action::Reject, .. });
+        let scanned =
+            ImageFacts { status: ScanStatus::Pass, last_scan: Some(facts.now), ..image.facts };
+        let helps = image.known.is_some()
+            && image.scan.state != ScanState::Scanned
+            && rejects(&right)
+            && !rejects(&oracle.decide(facts, &scanned));
+        if image.scan_helps != helps {
+            return Err(format!("{name}: the oracle says of a scan that it helps: {helps}"));
         }
     }
     Ok(())
@@ -311,7 +319,7 @@ fn recordings() -> Result<String, String> {
         let answer = answer(&mut worker, &snapshot, &Options::default(), now, &body);
         http_agrees(&snapshot, &Options::default(), now, &body, &answer)?;
         let (request, decision) = answer.decided.ok_or("a recording is no review")?;
-        oracle_agrees(&entries, &snapshot, &decision)?;
+        oracle_agrees(&entries, &decision)?;
         check_bounds(&serde_json::from_slice(answer.body).map_err(|why| why.to_string())?)?;
         let word = if decision.rejected { "Reject" } else { "Allow" };
         let name = path.file_stem().unwrap_or_default().to_string_lossy();

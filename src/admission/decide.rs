@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 use bumpalo::collections::{String, Vec};
-use caapc_vm::facts::{ImageFacts, RequestFacts, Timestamp};
+use caapc_vm::facts::{ImageFacts, RequestFacts, ScanStatus, Timestamp};
 use caapc_vm::program::RuleInfo;
 use caapc_vm::run::{self, Scratch, Verdict};
 
@@ -21,7 +21,7 @@ use super::review::{Operation, Request};
 use super::workload::{Workload, is_controller, is_garbage_collector};
 use crate::namespaces::{CALICO_NAME_LABEL, NAME_LABEL};
 use crate::reference::Reference;
-use crate::scan::{ScanEntry, ScanFact};
+use crate::scan::{ScanEntry, ScanFact, ScanState};
 
 /// What is answered to one request.
 #[derive(Clone, Copy, Debug)]
@@ -119,17 +119,14 @@ pub struct ImageDecision<'a> {
     pub facts: ImageFacts<'a>,
     /// What the program says.
     pub verdict: Verdict,
+    /// The rule that decided, for messages.
+    pub rule: Option<RuleInfo<'a>>,
     /// What the shelf has of it; `None` if the image string is no reference.
     pub known: Option<ScanEntry<'a>>,
     /// When it will be rejected, soon, because an exception expires.
     pub expires: Option<Timestamp>,
-}
-
-impl ImageDecision<'_> {
-    /// The rule that decided, for messages.
-    pub fn rule<'s>(&self, snapshot: &'s Snapshot) -> Option<RuleInfo<'s>> {
-        snapshot.policies.program().rule(self.verdict.rule()?)
-    }
+    /// It is rejected, and would not be if a scan found nothing now.
+    pub scan_helps: bool,
 }
 
 /// Decides one request at one `now`. Everything it needs besides its arguments is on `snapshot`.
@@ -376,7 +373,7 @@ fn evaluate<'a>(
     };
     let program = snapshot.policies.program();
     run::select(program, scratch, &facts);
-    let mut decided = Vec::with_capacity_in(images.len(), arena);
+    let mut decided: Vec<'a, ImageDecision<'a>> = Vec::with_capacity_in(images.len(), arena);
     for container in images {
         let reference = Reference::parse(container.image).ok();
         let known = reference.as_ref().map(|reference| snapshot.scans.entry(reference));
@@ -385,22 +382,29 @@ fn evaluate<'a>(
         let facts = ImageFacts { path, canonical, status: scan.status, last_scan: scan.last_scan };
         let verdict = run::run(program, scratch, &facts);
         decision.rejected |= matches!(verdict, Verdict::Reject(_));
+        let rule = match decided.last() {
+            // PERF: most images of a request are decided by the same rule.
+            Some(before) if before.verdict == verdict => before.rule,
+            _ => verdict.rule().and_then(|rule| program.rule(rule)),
+        };
+        let container = *container;
+        let (expires, scan_helps) = (None, false);
         let mut image =
-            ImageDecision { container: *container, known, scan, facts, verdict, expires: None };
-        image.expires = expires(snapshot, now, scratch, &image);
+            ImageDecision { container, known, scan, facts, verdict, rule, expires, scan_helps };
+        image.expires = expiry(snapshot, now, scratch, &image);
+        image.scan_helps = scan_would_help(snapshot, now, scratch, &image);
         decided.push(image);
     }
     decision.facts = Some(facts);
     decision.images = decided.into_bump_slice();
-    let allowed = || decision.images.iter().find(|image| image.verdict.rule().is_some());
-    let decisive = decision.first_rejected().or_else(allowed);
-    decision.rule = decisive.and_then(|image| image.rule(snapshot));
+    let allowed = || decision.images.iter().find(|image| image.rule.is_some());
+    decision.rule = decision.first_rejected().or_else(allowed).and_then(|image| image.rule);
     Ok(())
 }
 
 /// When an image that is allowed now will be rejected because an exception expires, if that is
 /// soon (spec: webhook, "Answers").
-fn expires(
+fn expiry(
     snapshot: &Snapshot,
     now: Timestamp,
     scratch: &mut Scratch,
@@ -416,6 +420,22 @@ fn expires(
     let then = ImageFacts { status, ..image.facts };
     let verdict = run::run(snapshot.policies.program(), scratch, &then);
     matches!(verdict, Verdict::Reject(_)).then_some(at)
+}
+
+/// Whether an image that is rejected without a result would be let in if a scan found nothing now.
+fn scan_would_help(
+    snapshot: &Snapshot,
+    now: Timestamp,
+    scratch: &mut Scratch,
+    image: &ImageDecision<'_>,
+) -> bool {
+    let rejected = matches!(image.verdict, Verdict::Reject(_));
+    if !rejected || image.known.is_none() || image.scan.state == ScanState::Scanned {
+        return false;
+    }
+    let then = ImageFacts { status: ScanStatus::Pass, last_scan: Some(now), ..image.facts };
+    let verdict = run::run(snapshot.policies.program(), scratch, &then);
+    !matches!(verdict, Verdict::Reject(_))
 }
 
 /// The strings that `imagePath` sees. What is no reference has no canonical form and is seen as

@@ -9,7 +9,6 @@ use caapc_vm::facts::{ScanStatus, Timestamp};
 use caapc_vm::program::RuleInfo;
 use caapc_vm::run::Verdict;
 
-use super::Snapshot;
 use super::decide::{Decision, ImageDecision, Why};
 use super::limits::{
     ANNOTATION_BYTES_MAX, ANNOTATION_IMAGES_MAX, MESSAGE_BYTES_MAX, WARNING_CHARS_MAX,
@@ -52,7 +51,6 @@ impl Texts {
     /// Writes all texts of a decision.
     pub fn write(
         &mut self,
-        snapshot: &Snapshot,
         options: &Options,
         request: &Request<'_>,
         decision: &Decision<'_>,
@@ -62,15 +60,14 @@ impl Texts {
             text.clear();
         }
         if decision.rejected {
-            self.rejection(snapshot, options, request, decision, now);
+            self.rejection(options, request, decision, now);
         }
         self.warn(request, decision);
-        self.annotate(snapshot, decision);
+        self.annotate(decision);
     }
 
     fn rejection(
         &mut self,
-        snapshot: &Snapshot,
         options: &Options,
         request: &Request<'_>,
         decision: &Decision<'_>,
@@ -101,7 +98,7 @@ impl Texts {
             let room = MESSAGE_BYTES_MAX.saturating_sub(whole + MORE_BYTES);
             let line = &mut Bounded::new(&mut self.message, room);
             let above = rejected().take(told).map(|image| image.verdict);
-            let _ = image_line(line, snapshot, image, above, now);
+            let _ = image_line(line, image, above, now);
             // The first image is always told, if need be cut; the others whole or not at all.
             if line.is_cut() && told > 0 {
                 self.message.truncate(whole);
@@ -165,21 +162,14 @@ impl Texts {
         self.line.clear();
     }
 
-    fn annotate(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
+    fn annotate(&mut self, decision: &Decision<'_>) {
         let images = &mut Bounded::new(&mut self.images, ANNOTATION_BYTES_MAX - MORE_BYTES);
-        let mut by = None;
         for (nth, image) in decision.images.iter().take(ANNOTATION_IMAGES_MAX).enumerate() {
             images.ours(if nth == 0 { "" } else { "; " });
             images.part(NAME_SHOWN, image.container.name);
             images.ours(" ");
             images.part(IMAGE_SHOWN, image.container.image);
-            // PERF: most images of a request are decided by the same rule.
-            let rule = match by {
-                Some((verdict, rule)) if verdict == image.verdict => rule,
-                _ => image.rule(snapshot),
-            };
-            by = Some((image.verdict, rule));
-            match (image.verdict, rule) {
+            match (image.verdict, image.rule) {
                 (Verdict::Pass, _) | (_, None) => images.ours(": Allow, no rule matched"),
                 (verdict, Some(rule)) => {
                     let rejected = matches!(verdict, Verdict::Reject(_));
@@ -213,7 +203,6 @@ fn reason_of(out: &mut Bounded<'_>, rule: RuleInfo<'_>) -> fmt::Result {
 /// matched, the worst vulnerabilities that count. `above` are the verdicts of the lines above.
 fn image_line(
     line: &mut Bounded<'_>,
-    snapshot: &Snapshot,
     image: &ImageDecision<'_>,
     above: impl Iterator<Item = Verdict> + Clone,
     now: Timestamp,
@@ -228,7 +217,7 @@ fn image_line(
         text => line.part(IMAGE_SHOWN, text),
     }
     scan(line, image, now);
-    if let Some(rule) = image.rule(snapshot) {
+    if let Some(rule) = image.rule {
         let last = above.clone().last();
         if last == Some(image.verdict) {
             // A policy that does not compile has no rules to speak of.
@@ -267,17 +256,24 @@ fn criteria(line: &mut Bounded<'_>, rule: RuleInfo<'_>) {
 fn scan(line: &mut Bounded<'_>, image: &ImageDecision<'_>, now: Timestamp) {
     line.ours(", status ");
     line.ours(image.scan.status.word());
-    let help = match image.scan.state {
-        _ if image.known.is_none() => " (this is not an image reference)",
-        ScanState::Scanned => "",
-        ScanState::NeverScanned => " (never scanned: scan it, then `caapc scan import` the report)",
-        ScanState::Pending => " (its scan is pending: try again when it is done)",
-        ScanState::Failed => " (its scan failed: scan it again)",
-        ScanState::TooLarge => " (its scan result is too large to store: scan it again)",
-        ScanState::Unsupported => " (its report says nothing of vulnerabilities: scan for them)",
-        ScanState::Expired => " (its scan result expired: scan it again)",
+    let (state, advice) = match image.scan.state {
+        _ if image.known.is_none() => ("this is not an image reference", ""),
+        ScanState::Scanned => ("", ""),
+        ScanState::NeverScanned => {
+            ("never scanned", ": scan it, then `caapc scan import` the report")
+        }
+        ScanState::Pending => ("its scan is pending", ": try again when it is done"),
+        ScanState::Failed => ("its scan failed", ": scan it again"),
+        ScanState::TooLarge => ("its scan result is too large to store", ": scan it again"),
+        ScanState::Unsupported => ("its report says nothing of vulnerabilities", ": scan for them"),
+        ScanState::Expired => ("its scan result expired", ": scan it again"),
     };
-    line.ours(help);
+    if !state.is_empty() {
+        let advice = if image.scan_helps { advice } else { "" };
+        for part in [" (", state, advice, ")"] {
+            line.ours(part);
+        }
+    }
     if let Some(then) = image.scan.last_scan {
         for part in [", last scan ", then.text().as_str(), " ("] {
             line.ours(part);

@@ -137,7 +137,7 @@ pub fn answer<'w>(
         );
         return failed(out, texts, 500, sentence, Some((request, decision)));
     }
-    texts.write(snapshot, options, &request, &decision, now);
+    texts.write(options, &request, &decision, now);
     respond::review(out, snapshot, &request, &decision, texts);
     Answer {
         code: 200,

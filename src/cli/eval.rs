@@ -199,11 +199,11 @@ impl Printer<'_> {
         court.decide(item, |snapshot, answer| {
             self.warnings.tell(answer);
             let trace = self.trace.as_mut().map(|scratch| traces(scratch, snapshot, answer));
-            let line = Line::new(item, snapshot, answer);
+            let line = Line::new(item, answer);
             self.rejected += usize::from(line.reason.is_some());
             match self.output {
                 Output::Text => {
-                    let text = text(item, snapshot, answer, now, self.colour)?;
+                    let text = text(item, answer, now, self.colour)?;
                     self.out.line(&format!("{text}{}", trace.unwrap_or_default()))
                 }
                 Output::Json => {

@@ -98,7 +98,11 @@ impl<'s> ScanEntry<'s> {
     /// The vulnerabilities that count for the image, worst first, of the platform that decides.
     pub fn worst(&self, now: Timestamp) -> impl Iterator<Item = WorstRow<'s>> + use<'s> {
         let entry = *self;
-        let repository = repository_of(&self.reference);
+        let repository = match self.node {
+            // PERF: only scopes of exceptions ask for it, and here no exception applies.
+            None | Some(Node { answer: Answer::Plain { .. }, .. }) => KeyText::new(),
+            Some(_) => repository_of(&self.reference),
+        };
         let slot = self.node.and_then(|node| self.slot_of(node, &repository, now));
         let mut last = None;
         std::iter::from_fn(move || {

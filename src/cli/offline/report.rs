@@ -10,9 +10,9 @@ use serde::Serialize;
 use tabwriter::TabWriter;
 
 use super::objects::Item;
+use crate::admission::Answer;
 use crate::admission::decide::{Decision, ImageDecision, Why};
 use crate::admission::text::Ago;
-use crate::admission::{Answer, Snapshot};
 use crate::cli::io::{Failure, shown};
 
 /// One object's answer, with the keys that programs know.
@@ -56,7 +56,7 @@ pub struct ImageLine {
 
 impl Line {
     /// What was answered to an object.
-    pub fn new(item: &Item, snapshot: &Snapshot, answer: &Answer<'_>) -> Self {
+    pub fn new(item: &Item, answer: &Answer<'_>) -> Self {
         let (rejected, images) = match &answer.decided {
             Some((_, decision)) => (decision.rejected, decision.images),
             None => (true, &[][..]),
@@ -68,14 +68,14 @@ impl Line {
             name: item.name.clone(),
             decision: if rejected { "Reject" } else { "Allow" },
             reason: rejected.then(|| answer.reason.to_owned()),
-            images: images.iter().map(|image| ImageLine::new(image, snapshot)).collect(),
+            images: images.iter().map(|image| ImageLine::new(image)).collect(),
         }
     }
 }
 
 impl ImageLine {
-    fn new(image: &ImageDecision<'_>, snapshot: &Snapshot) -> Self {
-        let rule = image.rule(snapshot);
+    fn new(image: &ImageDecision<'_>) -> Self {
+        let rule = image.rule;
         Self {
             container: image.container.name.to_owned(),
             image: image.container.image.to_owned(),
@@ -101,7 +101,6 @@ fn verdict(verdict: Verdict) -> &'static str {
 /// None that a user can meet; the table is laid out in memory.
 pub fn text(
     item: &Item,
-    snapshot: &Snapshot,
     answer: &Answer<'_>,
     now: Timestamp,
     colour: bool,
@@ -118,7 +117,7 @@ pub fn text(
     }
     let mut rows = "  CONTAINER\tIMAGE\tVERDICT\tBY\tSTATUS\tLAST SCAN\n".to_owned();
     for image in decision.images {
-        row(&mut rows, image, snapshot, now);
+        row(&mut rows, image, now);
     }
     text.push_str(&table(&rows)?);
     for image in decision.images.iter().filter(|image| matches!(image.verdict, Verdict::Reject(_)))
@@ -138,12 +137,12 @@ fn heading(item: &Item, decision: &Decision<'_>, colour: bool) -> String {
     format!("{paint}{word}{plain} {kind} {namespace}{slash}{name}  ({source})\n")
 }
 
-fn row(rows: &mut String, image: &ImageDecision<'_>, snapshot: &Snapshot, now: Timestamp) {
+fn row(rows: &mut String, image: &ImageDecision<'_>, now: Timestamp) {
     let container = match image.container.list {
         crate::admission::image::List::Container => shown(image.container.name),
         list => format!("{} ({})", shown(image.container.name), list.word()),
     };
-    let by = match image.rule(snapshot) {
+    let by = match image.rule {
         None => "no rule".to_owned(),
         Some(rule) => match rule.broken {
             Some(_) => format!("{}: does not compile", shown(rule.policy)),
