@@ -68,7 +68,7 @@ impl Line {
             name: item.name.clone(),
             decision: if rejected { "Reject" } else { "Allow" },
             reason: rejected.then(|| answer.reason.to_owned()),
-            images: images.iter().map(|image| ImageLine::new(image)).collect(),
+            images: images.iter().map(ImageLine::new).collect(),
         }
     }
 }
