@@ -173,6 +173,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -196,5 +198,27 @@ mod tests {
         assert_eq!(gate.0.kib.0.load(Ordering::Relaxed), 0);
         drop(slower);
         assert_eq!(gate.0.kib.0.load(Ordering::Relaxed), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_comes_back_however_its_request_ends() {
+        let gate = Gate::new(1, 2, 8 << 10);
+        let place = || gate.room(1).expect("room").enter().expect("a place");
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let (mut one, mut two, mut three) = (place(), place(), place());
+        one.turn(soon()).await.expect("a turn");
+        assert_eq!(two.turn(soon()).await, Err(Full::Deadline));
+        // Its client goes away while it waits.
+        let waiting = tokio::time::timeout(Duration::from_millis(1), two.turn(soon())).await;
+        assert!(waiting.is_err());
+        one.rest();
+        one.rest();
+        two.turn(soon()).await.expect("a turn");
+        assert_eq!(three.turn(soon()).await, Err(Full::Deadline), "there is only one");
+        drop(two);
+        three.turn(soon()).await.expect("a turn");
+        drop((one, three));
+        assert_eq!(gate.0.turns.available_permits(), 1);
+        assert_eq!(gate.0.places.0.load(Ordering::Relaxed), 3);
     }
 }
