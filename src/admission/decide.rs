@@ -418,8 +418,7 @@ fn expiry(
         return None;
     }
     let then = ImageFacts { status, ..image.facts };
-    let verdict = run::run(snapshot.policies.program(), scratch, &then);
-    matches!(verdict, Verdict::Reject(_)).then_some(at)
+    rejects(snapshot, scratch, &then).then_some(at)
 }
 
 /// Whether an image that is rejected without a result would be let in if a scan found nothing now.
@@ -434,8 +433,12 @@ fn scan_would_help(
         return false;
     }
     let then = ImageFacts { status: ScanStatus::Pass, last_scan: Some(now), ..image.facts };
-    let verdict = run::run(snapshot.policies.program(), scratch, &then);
-    !matches!(verdict, Verdict::Reject(_))
+    !rejects(snapshot, scratch, &then)
+}
+
+/// Whether an image of the request would be rejected if these were its facts.
+fn rejects(snapshot: &Snapshot, scratch: &mut Scratch, facts: &ImageFacts<'_>) -> bool {
+    matches!(run::run(snapshot.policies.program(), scratch, facts), Verdict::Reject(_))
 }
 
 /// The strings that `imagePath` sees. What is no reference has no canonical form and is seen as

@@ -10,9 +10,6 @@ use super::fields::{Fields, enter_list};
 use super::json::{Cursor, Json};
 use super::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, OWNERS_MAX};
 
-/// Labels for which there is room from the start.
-const LABELS_USUAL: usize = 16;
-
 /// What an object under review says of itself, before its labels, owners or pod spec are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a> {
@@ -115,7 +112,7 @@ impl<'a> Object<'a> {
         let place = Place::at(self.root, &["metadata", "labels"]);
         let Some(json) = self.labels else { return Ok(&[]) };
         let cursor = &mut Cursor::new(json);
-        let mut labels = bumpalo::collections::Vec::with_capacity_in(LABELS_USUAL, arena);
+        let mut labels = bumpalo::collections::Vec::new_in(arena);
         let mut fields = Fields::open(cursor, arena, &place)?;
         while let Some(key) = fields.key() {
             if labels.len() == LABELS_MAX {

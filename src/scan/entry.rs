@@ -99,7 +99,7 @@ impl<'s> ScanEntry<'s> {
     pub fn worst(&self, now: Timestamp) -> impl Iterator<Item = WorstRow<'s>> + use<'s> {
         let entry = *self;
         let repository = match self.node {
-            // PERF: only scopes of exceptions ask for it, and here no exception applies.
+            // PERF: only exceptions ask for it, and none is about a vulnerability of this image.
             None | Some(Node { answer: Answer::Plain { .. }, .. }) => KeyText::new(),
             Some(_) => repository_of(&self.reference),
         };
