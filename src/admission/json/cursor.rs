@@ -8,7 +8,7 @@ use super::{Json, Kind, RawText};
 pub struct Cursor<'b> {
     marks: &'b Marks<'b>,
     at: usize,
-    /// INVARIANT (next): the first list or object at `at` or behind it.
+    /// INVARIANT (next): the first branch at `at` or behind it.
     next: usize,
 }
 
@@ -34,7 +34,7 @@ impl<'b> Cursor<'b> {
     pub fn enter(&mut self) -> usize {
         let (end, behind) = self.marks.end(self.at, self.next);
         self.at += 1;
-        // One that is not counted, because it is empty, is not passed either.
+        // A leaf is not counted and not passed either.
         self.next = behind.min(self.next + 1);
         end
     }

@@ -7,7 +7,7 @@
 use fearless_simd::prelude::*;
 
 use super::plain;
-use super::row::{BLOCK, Lanes, Row, Words, behind, sum};
+use super::row::{BLOCK, Lanes, Row, Words, any_in, behind, bits, sum, word};
 
 /// What tokens leave to the next row.
 pub(super) struct Grammar<'b, S: Simd> {
@@ -46,9 +46,10 @@ impl<'b, S: Simd> Grammar<'b, S> {
         Self { bytes, before, faults: none, faulty: false }
     }
 
-    /// Takes a row. Finds `keys`, and leaves of `scalar` where numbers and words start.
+    /// Takes a row. Leaves of `scalar` where numbers and words start, and gives the opening quotes
+    /// of fields' names.
     #[inline(always)]
-    pub(super) fn next(&mut self, simd: S, row: &mut Row) {
+    pub(super) fn next(&mut self, simd: S, row: &mut Row) -> Words {
         let lanes = |words: Words| Lanes::simd_from(simd, words);
         let (quotes, within) = (lanes(row.quotes), lanes(row.within));
         let (open, close) = (lanes(row.open), lanes(row.close));
@@ -62,26 +63,25 @@ impl<'b, S: Simd> Grammar<'b, S> {
         let scalar_starts = scalar & !behind(scalar, &mut before.scalar);
         let no_value = (joint ^ (opening | open | scalar_starts)) & !empty;
         // In an object a name starts where else a value does, and colons stand behind names.
-        let field = behind((open | comma) & lanes(row.objects), &mut before.field);
+        let field = behind(lanes(row.fields), &mut before.field);
         let keys = opening & field;
         // A bit added where a string opens runs to where it closes.
         let ends = closing & sum(simd, within, keys, &mut before.in_key);
         let named = behind(ends, &mut before.named);
         let wrong = no_value | (colon ^ named) | field & !(opening | close) | lanes(row.control);
         self.faults |= wrong;
-        row.keys = keys.into();
+        row.with_scalars = any_in(simd, scalar_starts);
         row.scalar = scalar_starts.into();
+        keys.into()
     }
 
     /// Looks at the numbers and words that start in the row that starts at `start`.
     #[inline(always)]
     pub(super) fn scalars(&mut self, start: usize, row: &Row) {
-        for (lane, &scalars) in row.scalar.iter().enumerate() {
-            let mut scalars = scalars;
-            while scalars != 0 {
-                let at = start + lane * BLOCK + scalars.trailing_zeros() as usize;
-                scalars &= scalars - 1;
-                self.faulty |= !is_scalar(self.bytes, at);
+        for lane in bits(row.with_scalars) {
+            let start = start + lane * BLOCK;
+            for bit in bits(word(&row.scalar, lane)) {
+                self.faulty |= !is_scalar(self.bytes, start + bit);
             }
         }
     }
@@ -89,8 +89,7 @@ impl<'b, S: Simd> Grammar<'b, S> {
     /// Whether all rows together were as they are in a compact object.
     #[inline(always)]
     pub(super) fn is_whole(&self, simd: S) -> bool {
-        let faults = self.faults.simd_ne(Lanes::splat(simd, 0)).to_bitmask();
-        faults == 0 && !self.faulty && self.bytes.first() == Some(&b'{')
+        any_in(simd, self.faults) == 0 && !self.faulty && self.bytes.first() == Some(&b'{')
     }
 }
 

@@ -11,7 +11,7 @@ use bumpalo::collections::Vec;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch};
 
-use super::brackets::{Brackets, End, is_pair};
+use super::brackets::{Brackets, End};
 use super::grammar::Grammar;
 use super::kinds::classify;
 use super::row::{BLOCK, LANES, Row, Words};
@@ -35,39 +35,41 @@ pub(super) struct Marks<'b> {
     keys: &'b [u64],
     /// Backslashes.
     slashes: &'b [u64],
+    /// Brackets outside of strings.
+    brackets: &'b [u64],
     ends: &'b [End],
 }
 
 impl<'b> Marks<'b> {
-    /// The offset behind the list or object that opens at `at` and is this one in the order of the
-    /// text, and which is the first one behind it.
+    /// The offset behind the list or object that opens at `at`, and which is the first branch behind
+    /// it; `number` is the first one at `at` or behind it.
     #[inline(always)]
     pub(super) fn end(&self, at: usize, number: usize) -> (usize, usize) {
-        if is_pair(self.text.as_bytes(), at) {
-            return (at + "{}".len(), number);
+        let (next, opens) = self.bracket(at + 1);
+        if !opens {
+            return (next + 1, number);
         }
         match self.ends.get(number) {
             Some(end) => (end.at as usize, end.next as usize),
-            None => (self.bracket_end(at), number),
+            None => (self.branch_end(next), number),
         }
     }
 
-    /// The offset behind a list or object that is not noted.
+    /// The first bracket at `at` or behind it, and whether it opens.
+    #[inline(always)]
+    fn bracket(&self, at: usize) -> (usize, bool) {
+        let at = find(self.brackets, at, self.text.len());
+        (at, matches!(self.text.as_bytes().get(at), Some(b'{' | b'[')))
+    }
+
+    /// The offset behind a branch that is not noted, whose first bracket inside stands at `at`.
     #[cold]
-    fn bracket_end(&self, mut at: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let mut depth = 0_usize;
-        while let Some(byte) = bytes.get(at) {
-            match byte {
-                b'"' => at = find(self.quotes, at + 1, self.text.len()),
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                break;
-            }
+    fn branch_end(&self, mut at: usize) -> usize {
+        let mut depth = 1_usize;
+        while depth > 0 && at < self.text.len() {
+            let (next, opens) = self.bracket(at);
+            depth = if opens { depth + 1 } else { depth - 1 };
+            at = next + 1;
         }
         at
     }
@@ -90,20 +92,22 @@ impl<'b> Marks<'b> {
     }
 }
 
-/// The first bit at `at` or behind it. INVARIANT (linear): no block is looked at that starts at
-/// `end` or behind it, so that what many objects are asked for is never searched for in all that
-/// follows them.
+/// The first bit at `at` or behind it; `end` or something behind it if there is none before `end`.
+/// INVARIANT (linear): behind the block of `at` no block is looked at that starts at `end` or behind
+/// it, so that what many objects are asked for is never searched for in all that follows them.
 #[inline(always)]
 fn find(words: &[u64], at: usize, end: usize) -> usize {
-    let mut number = at / BLOCK;
-    let mut ahead = u64::MAX << (at % BLOCK);
-    let words = words.get(..end.div_ceil(BLOCK)).unwrap_or(words);
-    while let Some(word) = words.get(number) {
-        let found = word & ahead;
-        if found != 0 {
-            return number * BLOCK + found.trailing_zeros() as usize;
+    // PERF: mostly it is in the same block.
+    let first = words.get(at / BLOCK).copied().unwrap_or_default() >> (at % BLOCK);
+    if first != 0 {
+        return at + first.trailing_zeros() as usize;
+    }
+    let mut number = at / BLOCK + 1;
+    while number * BLOCK < end {
+        let word = words.get(number).copied().unwrap_or_default();
+        if word != 0 {
+            return number * BLOCK + word.trailing_zeros() as usize;
         }
-        ahead = u64::MAX;
         number += 1;
     }
     end
@@ -139,27 +143,28 @@ fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>
     for (number, segment) in text.as_bytes().chunks(ROW * ROWS).enumerate() {
         marker.next(number * ROW * ROWS, segment, &mut rows);
     }
-    let regular = marker.is_regular();
+    let whole = marker.is_whole();
     let marks = Marks {
         text,
         quotes: marker.quotes.into_bump_slice().as_flattened(),
         keys: marker.keys.into_bump_slice().as_flattened(),
         slashes: marker.slashes.into_bump_slice().as_flattened(),
-        ends: marker.brackets.into_ends(),
+        brackets: marker.brackets.into_bump_slice().as_flattened(),
+        ends: marker.pairs.into_ends(),
     };
-    (marks, regular)
+    (marks, whole && marks.end(0, 0).0 == text.len())
 }
 
 /// Takes segments of [`ROWS`] rows.
 struct Marker<'b, S: Simd> {
     simd: S,
     strings: Strings<'b>,
-    brackets: Brackets<'b>,
+    pairs: Brackets<'b, S>,
     grammar: Grammar<'b, S>,
     quotes: Vec<'b, Words>,
     keys: Vec<'b, Words>,
     slashes: Vec<'b, Words>,
-    bytes: &'b [u8],
+    brackets: Vec<'b, Words>,
 }
 
 impl<'b, S: Simd> Marker<'b, S> {
@@ -169,12 +174,12 @@ impl<'b, S: Simd> Marker<'b, S> {
         Self {
             simd,
             strings: Strings::new(bytes),
-            brackets: Brackets::new(bytes.len(), arena),
+            pairs: Brackets::new(simd, bytes.len(), arena),
             grammar: Grammar::new(simd, bytes),
             quotes: Vec::with_capacity_in(rows, arena),
             keys: Vec::with_capacity_in(rows, arena),
             slashes: Vec::with_capacity_in(rows, arena),
-            bytes,
+            brackets: Vec::with_capacity_in(rows, arena),
         }
     }
 
@@ -188,18 +193,21 @@ impl<'b, S: Simd> Marker<'b, S> {
         let rows = rows.get_mut(..used).unwrap_or_default();
         let starts = (start..).step_by(ROW);
         for (row, start) in rows.iter_mut().zip(starts.clone()) {
-            self.strings.escapes(start, row);
+            self.strings.escapes(self.simd, start, row);
         }
         for row in rows.iter_mut() {
             self.strings.next(self.simd, row);
         }
+        for row in rows.iter_mut() {
+            self.brackets.push(self.pairs.pair(self.simd, row));
+        }
         for (row, start) in rows.iter_mut().zip(starts.clone()) {
-            self.brackets.next(start, row);
+            self.pairs.next(start, row);
         }
         for row in rows.iter_mut() {
-            self.grammar.next(self.simd, row);
+            self.pairs.decide(self.simd, row);
+            self.keys.push(self.grammar.next(self.simd, row));
             self.quotes.push(row.quotes);
-            self.keys.push(row.keys);
             self.slashes.push(row.slashes);
         }
         for (row, start) in rows.iter().zip(starts) {
@@ -225,11 +233,11 @@ impl<'b, S: Simd> Marker<'b, S> {
         classify(self.simd, &last, row);
     }
 
-    /// Whether all rows together were a compact object that is well formed.
+    /// Whether all rows together were a compact object that is well formed, or more than one.
     #[inline(always)]
-    fn is_regular(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.strings.are_whole()
             && self.grammar.is_whole(self.simd)
-            && self.brackets.are_whole(self.bytes)
+            && self.pairs.are_whole(self.simd)
     }
 }

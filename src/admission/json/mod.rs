@@ -35,7 +35,7 @@ pub struct Json<'b> {
     marks: &'b Marks<'b>,
     start: usize,
     end: usize,
-    /// Which list or object of the whole text is the first at `start` or behind it.
+    /// Which branch of the whole text is the first at `start` or behind it.
     next: usize,
 }
 

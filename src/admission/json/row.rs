@@ -34,10 +34,42 @@ pub(super) struct Row {
     pub(super) control: Words,
     /// All else that stands outside of strings.
     pub(super) scalar: Words,
-    /// Where what is open innermost is an object.
-    pub(super) objects: Words,
-    /// The opening quotes of fields' names.
-    pub(super) keys: Words,
+    /// Brackets that open behind one that opens, or close behind one that closes.
+    pub(super) branches: Words,
+    /// Of these, those that tell of an object: the bracket before, or this one.
+    pub(super) of_object: Words,
+    /// The blocks that have branches.
+    pub(super) with_branches: u64,
+    /// Those at which the innermost branch becomes an object, and was none, or no longer is.
+    pub(super) changes: Words,
+    /// Commas behind a bracket that closes: whose they are is known last.
+    pub(super) undecided: Words,
+    /// Brackets and commas behind which a field's name follows.
+    pub(super) fields: Words,
+    /// The blocks in which scalars start.
+    pub(super) with_scalars: u64,
+}
+
+/// The word of a block.
+#[inline(always)]
+pub(super) fn word(words: &Words, lane: usize) -> u64 {
+    words.get(lane).copied().unwrap_or_default()
+}
+
+/// The blocks that have bits.
+#[inline(always)]
+pub(super) fn any_in<S: Simd>(simd: S, bits: Lanes<S>) -> u64 {
+    bits.simd_ne(Lanes::splat(simd, 0)).to_bitmask()
+}
+
+/// The places of the bits of a word, in their order.
+#[inline(always)]
+pub(super) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then_some(word.trailing_zeros() as usize);
+        word &= word.wrapping_sub(1);
+        bit
+    })
 }
 
 /// The places behind some bytes of a row. `before` is the row before, and then this one.

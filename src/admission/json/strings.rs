@@ -3,7 +3,7 @@
 use fearless_simd::prelude::*;
 
 use super::plain;
-use super::row::{BLOCK, Lanes, Row, Words, spans};
+use super::row::{BLOCK, Lanes, Row, Words, any_in, bits, spans, word};
 
 /// What strings leave to the next row.
 pub(super) struct Strings<'b> {
@@ -24,21 +24,40 @@ impl<'b> Strings<'b> {
     /// Takes the quotes that are escaped out of the row that starts at `start`, and looks at its
     /// other escapes.
     #[inline(always)]
-    pub(super) fn escapes(&mut self, start: usize, row: &mut Row) {
+    pub(super) fn escapes<S: Simd>(&mut self, simd: S, start: usize, row: &mut Row) {
+        let lanes = |words: Words| Lanes::simd_from(simd, words);
+        let (slashes, quotes) = (lanes(row.slashes), lanes(row.quotes));
         // PERF: most rows have no backslash.
-        if row.slashes.iter().fold(self.escaped, |any, word| any | word) == 0 {
+        if any_in(simd, slashes) | self.escaped == 0 {
             return;
         }
-        for (lane, (slashes, quotes)) in row.slashes.iter().zip(&mut row.quotes).enumerate() {
-            let escaped = escaped(*slashes, &mut self.escaped);
-            let mut unusual = escaped & !(*quotes | slashes);
-            *quotes &= !escaped;
-            while unusual != 0 {
-                let at = start + lane * BLOCK + unusual.trailing_zeros() as usize;
-                unusual &= unusual - 1;
-                self.faulty |= plain::escape(self.bytes, at).is_err();
+        let escaped = self.escaped(simd, slashes);
+        row.quotes = (quotes & !escaped).into();
+        let unusual = escaped & !(quotes | slashes);
+        let words: Words = unusual.into();
+        for lane in bits(any_in(simd, unusual)) {
+            let start = start + lane * BLOCK;
+            for bit in bits(word(&words, lane)) {
+                self.faulty |= plain::escape(self.bytes, start + bit).is_err();
             }
         }
+    }
+
+    /// The bytes of a row that the backslashes before them escape.
+    #[inline(always)]
+    fn escaped<S: Simd>(&mut self, simd: S, slashes: Lanes<S>) -> Lanes<S> {
+        // Of backslashes in a row the first escapes, and then each second one. Subtracting a row
+        // from the odd places behind it borrows through it if it starts at an even one.
+        let odd = Lanes::splat(simd, u64::MAX / 3 * 2);
+        let codes = ((slashes << 1 | odd) - slashes) ^ odd;
+        let escaped = codes ^ slashes;
+        let carries = (codes & slashes).simd_ge(Lanes::splat(simd, 1 << 63)).to_bitmask();
+        if carries | self.escaped == 0 {
+            return escaped;
+        }
+        // PERF: hardly any block ends with a backslash that escapes.
+        let words = Words::from(slashes).map(|slashes| escaped_in(slashes, &mut self.escaped));
+        Lanes::simd_from(simd, words)
     }
 
     /// Finds `within`, and leaves of the tokens those outside of strings.
@@ -64,13 +83,11 @@ impl<'b> Strings<'b> {
     }
 }
 
-/// The bytes that a backslash before them escapes. `carried` tells whether the first byte is one,
-/// and then the same of the next block.
+/// The bytes of a block that the backslashes before them escape. `carried` is 1 if the first byte
+/// is one, and then the same of the next block.
 #[inline(always)]
-fn escaped(slashes: u64, carried: &mut u64) -> u64 {
+fn escaped_in(slashes: u64, carried: &mut u64) -> u64 {
     const ODD: u64 = u64::MAX / 3 * 2;
-    // Of backslashes in a row the first escapes, and then each second one. Subtracting a row from
-    // the odd places behind it borrows through it if it starts at an even one.
     let starts = slashes & !*carried;
     let codes = ((starts << 1 | ODD).wrapping_sub(starts)) ^ ODD;
     let escaped = codes ^ (slashes | *carried);
@@ -101,7 +118,7 @@ mod tests {
                     plain |= u64::from(escape) << bit;
                     escape = !escape && slashes >> bit & 1 == 1;
                 }
-                prop_assert_eq!(escaped(slashes, &mut carried), plain);
+                prop_assert_eq!(escaped_in(slashes, &mut carried), plain);
                 prop_assert_eq!(carried, u64::from(escape));
             }
         }

@@ -30,6 +30,20 @@ fn accepts_and_refuses_what_serde_json_does() {
     }
 }
 
+/// All texts of up to five tokens, at the start of a text and across the border of a row.
+#[test]
+fn every_short_text_is_judged_as_serde_json_judges_it() {
+    const TOKENS: [&str; 8] = ["{", "}", "[", "]", ",", ":", "\"a\"", "1"];
+    for count in 1..=5 {
+        for number in 0..TOKENS.len().pow(count) {
+            let token = |nth| TOKENS[number / TOKENS.len().pow(nth) % TOKENS.len()];
+            let text: String = (0..count).map(token).collect();
+            agrees(&text);
+            agrees(&format!(r#"{{"a":"{}","b":{text}}}"#, "x".repeat(495 + number % 5)));
+        }
+    }
+}
+
 #[test]
 fn nesting_is_bounded() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
