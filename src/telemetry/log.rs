@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -63,8 +63,8 @@ pub(super) struct Lines {
     /// Lines so far: their order over all stripes.
     count: AtomicU64,
     dropped: AtomicU64,
-    /// The writer was woken, and has not begun to collect.
-    woken: AtomicBool,
+    /// The writer looks for lines by itself.
+    awake: AtomicBool,
     writer: SyncSender<Wake>,
 }
 
@@ -88,7 +88,7 @@ impl Lines {
             stripes: Default::default(),
             count: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
-            woken: AtomicBool::new(false),
+            awake: AtomicBool::new(false),
             writer,
         }
     }
@@ -101,19 +101,24 @@ impl Lines {
         if !free.next().is_some_and(|mut stripe| stripe.add(&self.count, write)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        // Whoever comes after the writer began to collect wakes it again; the line is there by then.
-        if !self.woken.swap(true, Ordering::AcqRel) {
+        // INVARIANT (no line waits): a writer that goes to rest looks once more afterwards; whoever
+        // adds a line later than that wakes it.
+        if !self.awake.swap(true, Ordering::AcqRel) {
             let _ = self.writer.try_send(Wake::Lines);
         }
     }
 
-    /// Writes all lines in their order.
+    /// The writer wants to be woken for the next line.
+    pub(super) fn rest(&self) {
+        self.awake.swap(false, Ordering::AcqRel);
+    }
+
+    /// Writes all lines in their order, and tells whether there were any.
     pub(super) fn collect(
         &self,
         spare: &mut [Stripe; STRIPES],
         out: &mut impl Write,
-    ) -> io::Result<()> {
-        self.woken.swap(false, Ordering::AcqRel);
+    ) -> io::Result<bool> {
         let mut order = Vec::new();
         for (number, (stripe, spare)) in self.stripes.iter().zip(spare.iter_mut()).enumerate() {
             std::mem::swap(&mut *stripe.lock().unwrap_or_else(PoisonError::into_inner), spare);
@@ -125,8 +130,14 @@ impl Lines {
         }
         order.sort_unstable_by_key(|&(line, ..)| line);
         let lost = self.dropped.swap(0, Ordering::Relaxed);
-        let written = order.into_iter().try_for_each(|(_, number, line)| {
-            out.write_all(spare[number].text.as_bytes().get(line).unwrap_or_default())
+        // PERF: lines that follow each other in one stripe, as most do, are written together.
+        let mut together = order
+            .chunk_by(|(_, one, first), (_, two, second)| one == two && first.end == second.start);
+        let written = together.try_for_each(|lines| {
+            let [(_, number, first), ..] = lines else { return Ok(()) };
+            let end = lines.last().map_or(first.end, |(.., last)| last.end);
+            let text = spare[*number].text.as_bytes();
+            out.write_all(text.get(first.start..end).unwrap_or_default())
         });
         for stripe in spare {
             stripe.text.clear();
@@ -138,7 +149,8 @@ impl Lines {
         if lost > 0 {
             writeln!(out, "{{\"level\":\"WARN\",\"message\":\"{lost} log lines were lost\"}}")?;
         }
-        out.flush()
+        out.flush()?;
+        Ok(!order.is_empty())
     }
 }
 
@@ -204,15 +216,28 @@ pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
 fn write_all(wakes: &Receiver<Wake>, lines: &Lines) {
     let mut out = io::BufWriter::new(io::stderr());
     let mut spare = Default::default();
-    while let Ok(wake) = wakes.recv() {
-        // PERF: whoever adds a line while the writer sleeps here does not have to wake it.
-        if matches!(wake, Wake::Lines) {
-            std::thread::sleep(GATHER);
-        }
-        // A closed standard error loses the lines; there is nowhere to say so.
-        drop(lines.collect(&mut spare, &mut out));
-        if let Wake::Flush(done) = wake {
-            let _ = done.try_send(());
+    // A closed standard error loses the lines; there is nowhere to say so.
+    let mut collect = || lines.collect(&mut spare, &mut out).unwrap_or(false);
+    let mut resting = true;
+    loop {
+        // PERF: while lines come, nobody has to wake the writer, and it sleeps once for many.
+        let wake = match resting {
+            true => wakes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => wakes.recv_timeout(GATHER),
+        };
+        match wake {
+            Ok(Wake::Lines) => resting = false,
+            Ok(Wake::Flush(done)) => {
+                collect();
+                let _ = done.try_send(());
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if !collect() {
+                    lines.rest();
+                    resting = !collect();
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -305,9 +330,12 @@ mod tests {
         }
         assert_eq!(count + lost.unwrap_or(0), 2 * STRIPES * 200);
         assert!(matches!(wakes.try_recv(), Ok(Wake::Lines)));
+        lines.add(|text| text.write_str("more\n"));
         assert!(wakes.try_recv().is_err(), "the writer is woken once");
+        lines.rest();
+        assert_eq!(collect(&lines), "more\n");
         lines.add(|text| text.write_str("again\n"));
-        assert!(matches!(wakes.try_recv(), Ok(Wake::Lines)), "and again after it collected");
+        assert!(matches!(wakes.try_recv(), Ok(Wake::Lines)), "and again when it rests");
         assert_eq!(collect(&lines), "again\n");
     }
 
