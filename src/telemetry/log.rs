@@ -199,7 +199,7 @@ pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
     let collected = Arc::clone(&lines);
     std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_all(&wakes, &collected))
+        .spawn(move || write_all(&wakes, &collected, io::stderr()))
         .map_err(|error| format!("the log thread cannot start: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let installed = match format {
@@ -213,8 +213,8 @@ pub fn init(format: Format, filter: &str) -> Result<Guard, String> {
     Ok(Guard(writer))
 }
 
-fn write_all(wakes: &Receiver<Wake>, lines: &Lines) {
-    let mut out = io::BufWriter::new(io::stderr());
+fn write_all(wakes: &Receiver<Wake>, lines: &Lines, out: impl Write) {
+    let mut out = io::BufWriter::new(out);
     let mut spare = Default::default();
     // A closed standard error loses the lines; there is nowhere to say so.
     let mut collect = || lines.collect(&mut spare, &mut out).unwrap_or(false);
@@ -337,6 +337,44 @@ mod tests {
         lines.add(|text| text.write_str("again\n"));
         assert!(matches!(wakes.try_recv(), Ok(Wake::Lines)), "and again when it rests");
         assert_eq!(collect(&lines), "again\n");
+    }
+
+    /// What the writer wrote so far.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_line_waits_for_another_one() {
+        let (lines, wakes) = lines();
+        let (lines, written) = (Arc::new(lines), Written::default());
+        let (of_writer, out) = (Arc::clone(&lines), written.clone());
+        // It never ends, since the lines it has can always wake it.
+        std::thread::spawn(move || write_all(&wakes, &of_writer, out));
+        let mut expected = String::new();
+        // Pauses around the time after which it rests.
+        for number in 0..40 {
+            lines.add(|text| writeln!(text, "{number}"));
+            let _ = writeln!(expected, "{number}");
+            std::thread::sleep(GATHER * (number % 5) / 2);
+        }
+        for _ in 0..10_000 {
+            if *written.0.lock().expect("no panic") == expected.as_bytes() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("{:?}", String::from_utf8_lossy(&written.0.lock().expect("no panic")));
     }
 
     #[test]

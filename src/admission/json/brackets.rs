@@ -1,5 +1,5 @@
-//! Which bracket closes which, and where a field's name follows. Start at [`Brackets::pair`], then
-//! [`Brackets::next`].
+//! Which bracket closes which, and where a field's name follows. Start at [`Nesting::leaves`], then
+//! [`Nesting::branches`].
 //!
 //! A list or object with none inside is a leaf; its closing bracket is the first one behind the
 //! bracket that opens it, and all leaves of a row are found at once. The others are branches, and
@@ -33,8 +33,8 @@ pub(super) struct End {
 /// Branches around a branch for which there is room from the start.
 const DEPTH_USUAL: usize = 32;
 
-/// Takes brackets in turn.
-pub(super) struct Brackets<'b, S: Simd> {
+/// Takes brackets row by row: the leaves, the branches, and then the commas between.
+pub(super) struct Nesting<'b, S: Simd> {
     arena: &'b Bump,
     before: Before<S>,
     ends: &'b mut [End],
@@ -44,7 +44,7 @@ pub(super) struct Brackets<'b, S: Simd> {
     depth: usize,
     /// Branches so far.
     count: u32,
-    /// All bits if the row before ended in an object.
+    /// All bits if the innermost branch was an object where the row before ended.
     in_object: u64,
     /// Not 0: a leaf opens as an object and closes as a list, or the other way around.
     unlike: Lanes<S>,
@@ -52,10 +52,13 @@ pub(super) struct Brackets<'b, S: Simd> {
     faulty: bool,
 }
 
-/// What the row before leaves: brackets that open, and 1 if the last of them is one.
+/// What the row before leaves.
 struct Before<S: Simd> {
+    /// Brackets that open an object.
     objects: Lanes<S>,
+    /// 1 if the row ended between one of them and the next bracket of any kind.
     in_object: u64,
+    /// The same of lists.
     lists: Lanes<S>,
     in_list: u64,
 }
@@ -70,7 +73,7 @@ impl Open {
     const NONE: Self = Self(u32::MAX - 1);
 }
 
-impl<'b, S: Simd> Brackets<'b, S> {
+impl<'b, S: Simd> Nesting<'b, S> {
     /// Before the first row of a text of so many bytes.
     #[inline(always)]
     pub(super) fn new(simd: S, bytes: usize, arena: &'b Bump) -> Self {
@@ -93,7 +96,7 @@ impl<'b, S: Simd> Brackets<'b, S> {
     /// Takes the leaves of a row. Finds `branches`, `of_object`, `undecided`, and `fields` but for
     /// the commas that are undecided; gives all brackets.
     #[inline(always)]
-    pub(super) fn pair(&mut self, simd: S, row: &mut Row) -> Words {
+    pub(super) fn leaves(&mut self, simd: S, row: &mut Row) -> Words {
         let lanes = |words: Words| Lanes::simd_from(simd, words);
         let (open, close, curly) = (lanes(row.open), lanes(row.close), lanes(row.curly));
         let comma = lanes(row.comma);
@@ -117,7 +120,7 @@ impl<'b, S: Simd> Brackets<'b, S> {
 
     /// Takes the branches of the row that starts at `start`. Finds `changes`.
     #[inline(always)]
-    pub(super) fn next(&mut self, start: usize, row: &mut Row) {
+    pub(super) fn branches(&mut self, start: usize, row: &mut Row) {
         // PERF: most blocks have no branch.
         for lane in bits(row.with_branches) {
             let start = (start + lane * BLOCK) as u32;
@@ -139,9 +142,9 @@ impl<'b, S: Simd> Brackets<'b, S> {
         }
     }
 
-    /// Finds the rest of `fields`.
+    /// Finds the rest of `fields`: a comma behind a closing bracket is of the innermost branch.
     #[inline(always)]
-    pub(super) fn decide(&mut self, simd: S, row: &mut Row) {
+    pub(super) fn fields(&mut self, simd: S, row: &mut Row) {
         let lanes = |words: Words| Lanes::simd_from(simd, words);
         let in_object = spans(simd, lanes(row.changes), &mut self.in_object);
         row.fields = (lanes(row.fields) | lanes(row.undecided) & in_object).into();

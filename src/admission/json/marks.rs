@@ -11,7 +11,7 @@ use bumpalo::collections::Vec;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch};
 
-use super::brackets::{Brackets, End};
+use super::brackets::{End, Nesting};
 use super::grammar::Grammar;
 use super::kinds::classify;
 use super::row::{BLOCK, LANES, Row, Words};
@@ -150,8 +150,9 @@ fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>
         keys: marker.keys.into_bump_slice().as_flattened(),
         slashes: marker.slashes.into_bump_slice().as_flattened(),
         brackets: marker.brackets.into_bump_slice().as_flattened(),
-        ends: marker.pairs.into_ends(),
+        ends: marker.nesting.into_ends(),
     };
+    // Behind an object that is well formed, nothing may follow.
     (marks, whole && marks.end(0, 0).0 == text.len())
 }
 
@@ -159,7 +160,7 @@ fn mark_with<'b, S: Simd>(simd: S, text: &'b str, arena: &'b Bump) -> (Marks<'b>
 struct Marker<'b, S: Simd> {
     simd: S,
     strings: Strings<'b>,
-    pairs: Brackets<'b, S>,
+    nesting: Nesting<'b, S>,
     grammar: Grammar<'b, S>,
     quotes: Vec<'b, Words>,
     keys: Vec<'b, Words>,
@@ -174,7 +175,7 @@ impl<'b, S: Simd> Marker<'b, S> {
         Self {
             simd,
             strings: Strings::new(bytes),
-            pairs: Brackets::new(simd, bytes.len(), arena),
+            nesting: Nesting::new(simd, bytes.len(), arena),
             grammar: Grammar::new(simd, bytes),
             quotes: Vec::with_capacity_in(rows, arena),
             keys: Vec::with_capacity_in(rows, arena),
@@ -199,13 +200,13 @@ impl<'b, S: Simd> Marker<'b, S> {
             self.strings.next(self.simd, row);
         }
         for row in rows.iter_mut() {
-            self.brackets.push(self.pairs.pair(self.simd, row));
+            self.brackets.push(self.nesting.leaves(self.simd, row));
         }
         for (row, start) in rows.iter_mut().zip(starts.clone()) {
-            self.pairs.next(start, row);
+            self.nesting.branches(start, row);
         }
         for row in rows.iter_mut() {
-            self.pairs.decide(self.simd, row);
+            self.nesting.fields(self.simd, row);
             self.keys.push(self.grammar.next(self.simd, row));
             self.quotes.push(row.quotes);
             self.slashes.push(row.slashes);
@@ -233,11 +234,11 @@ impl<'b, S: Simd> Marker<'b, S> {
         classify(self.simd, &last, row);
     }
 
-    /// Whether all rows together were a compact object that is well formed, or more than one.
+    /// Whether all rows together began as a compact object does, and were well formed.
     #[inline(always)]
     fn is_whole(&self) -> bool {
         self.strings.are_whole()
             && self.grammar.is_whole(self.simd)
-            && self.pairs.are_whole(self.simd)
+            && self.nesting.are_whole(self.simd)
     }
 }

@@ -9,7 +9,7 @@ use super::row::{BLOCK, Lanes, Row, Words, any_in, bits, spans, word};
 pub(super) struct Strings<'b> {
     bytes: &'b [u8],
     /// 1 if its first byte is escaped.
-    escaped: u64,
+    carried: u64,
     /// All bits if it starts in a string.
     in_string: u64,
     faulty: bool,
@@ -18,7 +18,7 @@ pub(super) struct Strings<'b> {
 impl<'b> Strings<'b> {
     /// Before the first row of a text.
     pub(super) fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes, escaped: 0, in_string: 0, faulty: false }
+        Self { bytes, carried: 0, in_string: 0, faulty: false }
     }
 
     /// Takes the quotes that are escaped out of the row that starts at `start`, and looks at its
@@ -28,7 +28,7 @@ impl<'b> Strings<'b> {
         let lanes = |words: Words| Lanes::simd_from(simd, words);
         let (slashes, quotes) = (lanes(row.slashes), lanes(row.quotes));
         // PERF: most rows have no backslash.
-        if any_in(simd, slashes) | self.escaped == 0 {
+        if any_in(simd, slashes) | self.carried == 0 {
             return;
         }
         let escaped = self.escaped(simd, slashes);
@@ -52,11 +52,11 @@ impl<'b> Strings<'b> {
         let codes = ((slashes << 1 | odd) - slashes) ^ odd;
         let escaped = codes ^ slashes;
         let carries = (codes & slashes).simd_ge(Lanes::splat(simd, 1 << 63)).to_bitmask();
-        if carries | self.escaped == 0 {
+        if carries | self.carried == 0 {
             return escaped;
         }
         // PERF: hardly any block ends with a backslash that escapes.
-        let words = Words::from(slashes).map(|slashes| escaped_in(slashes, &mut self.escaped));
+        let words = Words::from(slashes).map(|slashes| escaped_in(slashes, &mut self.carried));
         Lanes::simd_from(simd, words)
     }
 
@@ -97,8 +97,10 @@ fn escaped_in(slashes: u64, carried: &mut u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
+    use super::super::row::LANES;
     use super::*;
 
     /// Three blocks at random, each byte a backslash or not.
@@ -120,6 +122,21 @@ mod tests {
                 }
                 prop_assert_eq!(escaped_in(slashes, &mut carried), plain);
                 prop_assert_eq!(carried, u64::from(escape));
+            }
+        }
+
+        #[test]
+        fn escapes_of_a_row_are_those_of_its_blocks(blocks in proptest::collection::vec(rows(), 8)) {
+            let words = blocks.as_flattened().as_chunks::<LANES>().0;
+            for level in [Level::new(), Level::baseline()] {
+                let (mut strings, mut carried) = (Strings::new(b""), 0);
+                for words in words {
+                    let found = dispatch!(level, simd => {
+                        Words::from(strings.escaped(simd, Lanes::simd_from(simd, *words)))
+                    });
+                    prop_assert_eq!(found, words.map(|word| escaped_in(word, &mut carried)));
+                    prop_assert_eq!(strings.carried, carried);
+                }
             }
         }
     }
